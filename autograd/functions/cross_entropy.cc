@@ -1,0 +1,63 @@
+#include "autograd/functions/cross_entropy.h"
+
+#include "tensor/kernels/elementwise.h"
+
+namespace shardgrad {
+namespace {
+
+void check_labels(const Tensor& labels, std::int64_t vocab_size, std::int64_t ignore_index) {
+  const std::int32_t* label = labels.data<std::int32_t>();
+  for (std::int64_t row = 0; row < labels.numel(); ++row) {
+    require(label[row] == ignore_index || (label[row] >= 0 && label[row] < vocab_size),
+            "cross_entropy",
+            "label {} at row {} is outside the vocabulary of {}; use ids in [0, {}) or the "
+            "ignore_index {}",
+            label[row], row, vocab_size, vocab_size, ignore_index);
+  }
+}
+
+}  // namespace
+
+Variable cross_entropy(Variable logits, const Tensor& labels, const CrossEntropyOptions& options) {
+  const std::int64_t vocab_size = logits.size(-1);
+  return cross_entropy(std::move(logits), labels, vocab_size, {0, vocab_size}, {}, options);
+}
+
+Variable cross_entropy(Variable logits, const Tensor& labels, std::int64_t vocab_size,
+                       const VocabularySlice& slice, const VocabularyReductions& reductions,
+                       const CrossEntropyOptions& options) {
+  require(logits.value().rank() == 2 && labels.shape() == Shape{logits.size(0)}, "cross_entropy",
+          "logits are {} and labels {}; expected [M, V] and [M]", logits.shape().to_string(),
+          labels.shape().to_string());
+  check_labels(labels, vocab_size, options.ignore_index);
+  Tensor values = std::move(logits).release_value();  // logits is left as the graph's edge only
+  const Shape rows{values.size(0)};
+  Tensor row_max = Tensor::empty(rows, values.dtype(), values.device());
+  kernels::row_max(values, slice, row_max);
+  if (reductions.max) reductions.max(row_max);
+  // Both sums in one buffer, so that the ranks reduce once.
+  Tensor sums = Tensor::empty({2, values.size(0)}, values.dtype(), values.device());
+  Tensor sum_exp = sums.slice(0, 0, 1).reshape(rows);
+  Tensor target_logit = sums.slice(0, 1, 1).reshape(rows);
+  kernels::sum_exp_and_target(values, labels, slice, options.ignore_index, row_max, sum_exp,
+                              target_logit);
+  if (reductions.sum) reductions.sum(sums);
+  Tensor loss = Tensor::empty({1}, DType::Float64, values.device());
+  Tensor counted = Tensor::empty_like(loss);
+  kernels::negative_log_likelihood(sum_exp, target_logit, labels, options.ignore_index, loss,
+                                   counted);
+  const double count = options.normalizer > 0.0 ? options.normalizer : counted.item();
+  const double inverse = count > 0.0 ? 1.0 / count : 0.0;
+  kernels::scale(loss, inverse, loss);
+  return record("cross_entropy", {std::move(logits)}, loss,
+                [values, labels, slice, ignore_index = options.ignore_index, row_max, sum_exp,
+                 inverse](Gradients& gradients) mutable {
+                  Tensor dlogits = values.is_sole_owner() ? values : values.clone();
+                  values = Tensor();
+                  kernels::softmax_minus_one_hot(dlogits, labels, slice, ignore_index, row_max,
+                                                 sum_exp, inverse * gradients.output().item());
+                  gradients.add(0, std::move(dlogits));
+                });
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,37 @@
+// Node: one vertex of the autograd graph. Internal to the autograd package.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "autograd/variable.h"
+
+namespace shardgrad {
+
+/// The gradient side of a Variable: who computed it, from what, and the gradient collected so far.
+struct Node {
+  const char* name = "leaf";
+  bool is_leaf = true;
+  bool used = false;  // backward has run: inputs and function are gone
+
+  // Of the variable this node stands for.
+  Shape shape;
+  DType dtype = DType::Float32;
+  Device device;
+
+  // The gradient, or (a leaf between steps) the memory kept for the next one.
+  Tensor gradient;
+  bool has_gradient = false;
+
+  std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient may flow
+  std::function<void(Gradients&)> backward;
+  std::vector<std::function<void()>> ready_hooks;  // leaves only
+
+  Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node();
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,127 @@
+// Variable: a tensor that remembers how it was computed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace shardgrad {
+
+class Gradients;
+struct Node;
+
+/// A value and, if a gradient may flow into it, its place in the graph. Copies are handles on the
+/// same value and the same place. A leaf (made by this class's constructor) keeps its gradient; the
+/// result of an operation passes its gradient on.
+class Variable {
+ public:
+  /// An undefined variable: "no bias".
+  Variable() = default;
+
+  /// A leaf; its gradient is collected by backward() when `requires_grad`.
+  explicit Variable(Tensor value, bool requires_grad = false);
+
+  bool defined() const { return value_.defined(); }
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  std::int64_t size(int dim) const { return value_.size(dim); }
+  bool requires_grad() const { return node_ != nullptr; }
+
+  /// Write access to a leaf's value, for optimizers and loaders. The graph does not see the change.
+  Tensor& mutable_value() { return value_; }
+
+  /// The gradient that backward() has collected in this leaf; undefined when there is none.
+  Tensor gradient() const;
+
+  /// Forgets a leaf's gradient. Its memory is kept: the next gradient overwrites it.
+  void clear_gradient();
+
+  /// Makes `buffer` (the value's shape and dtype) the memory in which this leaf's gradient is
+  /// collected, e.g. a view of one flat buffer for all parameters. Its content does not count.
+  void set_gradient_buffer(Tensor buffer);
+
+  /// Calls `hook` during each backward() as soon as this leaf's gradient is complete.
+  void on_gradient_ready(std::function<void()> hook);
+
+  /// The value alone, moved out of the variable: with no other handle left, an operation may then
+  /// write into its memory.
+  Tensor release_value() && { return std::move(value_); }
+
+ private:
+  friend class Gradients;
+  friend Variable record(const char*, std::vector<Variable>, Tensor,
+                         std::function<void(Gradients&)>);
+  friend void backward(const Variable&, double);
+
+  Node& leaf_node(const char* where) const;
+
+  Tensor value_;
+  std::shared_ptr<Node> node_;
+};
+
+/// What an operation's backward function reads and writes: the gradient of its output, and those of
+/// its inputs.
+class Gradients {
+ public:
+  /// d loss / d output, contiguous.
+  const Tensor& output() const { return output_; }
+
+  /// False for an input that no gradient may flow into: its gradient need not be computed.
+  bool needed(int input) const;
+
+  /// Where to write the gradient of an input.
+  struct Target {
+    Tensor gradient;  ///< the input's shape, contiguous
+    bool accumulate;  ///< add to what it holds; when false it is uninitialised, overwrite it
+  };
+  /// The memory that collects the gradient of `input`, for a kernel that can add to it: a GEMM with
+  /// beta = 1 straight into the flat gradient buffer. The kernel must write all of it.
+  Target target(int input);
+
+  /// Hands over a finished gradient of `input`. The tensor is kept, not copied, unless something is
+  /// there to add it to.
+  void add(int input, Tensor gradient);
+
+  /// output() itself when nobody else holds it, so that a gradient may be computed in place;
+  /// otherwise an uninitialised tensor like it.
+  Tensor scratch_like_output() const;
+
+ private:
+  friend void backward(const Variable&, double);
+  Gradients(Node& node, Tensor output) : node_(node), output_(std::move(output)) {}
+
+  Node& node_;
+  Tensor output_;
+};
+
+/// Makes `value` the result of operation `name` on `inputs`, with the function that computes the
+/// inputs' gradients. The function runs at most once and is then dropped with all it holds. When no
+/// input needs a gradient, or within NoGradGuard, the result is a constant and the function is
+/// dropped at once.
+Variable record(const char* name, std::vector<Variable> inputs, Tensor value,
+                std::function<void(Gradients&)> backward);
+
+/// Computes d(seed * loss) / d leaf for every leaf below `loss` and adds it to the leaf's gradient.
+/// `loss` has one element. Each operation's saved tensors are freed as soon as it has run, so a
+/// graph serves one call.
+/// Method: reverse-mode differentiation in a topological order found by one iterative traversal at
+/// the time of the call; what does not lead to `loss` takes no part.
+/// @throws Error when `loss` is not one element, has no graph, or its graph has been used.
+void backward(const Variable& loss, double seed = 1.0);
+
+/// While it lives, operations of this thread record nothing: for evaluation and generation.
+class NoGradGuard {
+ public:
+  NoGradGuard();
+  ~NoGradGuard();
+  NoGradGuard(const NoGradGuard&) = delete;
+  NoGradGuard& operator=(const NoGradGuard&) = delete;
+
+ private:
+  bool previous_;
+};
+
+}  // namespace shardgrad

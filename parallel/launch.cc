@@ -1,0 +1,122 @@
+#include "parallel/launch.h"
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "parallel/thread_communicator.h"
+#include "tensor/parallel_for.h"
+
+namespace shardgrad {
+namespace {
+
+class IntraOpThreadsScope {
+ public:
+  explicit IntraOpThreadsScope(int threads) : before_(intra_op_threads()) {
+    set_intra_op_threads(threads);
+  }
+  ~IntraOpThreadsScope() { set_intra_op_threads(before_); }
+  IntraOpThreadsScope(const IntraOpThreadsScope&) = delete;
+  IntraOpThreadsScope& operator=(const IntraOpThreadsScope&) = delete;
+
+ private:
+  const int before_;
+};
+
+std::string message_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
+// Keeps the exception of the rank that failed first, then releases the others. Theirs come later,
+// since they are caused by the release.
+class FirstFailure {
+ public:
+  void record(ThreadWorld& world, int rank, std::exception_ptr exception) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (exception_) return;
+      exception_ = exception;
+    }
+    world.fail(rank, message_of(exception));
+  }
+
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr exception_;
+};
+
+}  // namespace
+
+int available_cores() {
+#ifdef __linux__
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+void run_ranks(int world_size, int intra_op_threads,
+               const std::function<void(Communicator&)>& body) {
+  require(world_size >= 1, "run_ranks", "world_size {} is below 1", world_size);
+  require(intra_op_threads >= 0, "run_ranks",
+          "intra_op_threads {} is negative; choose 0 for an equal share of the cores",
+          intra_op_threads);
+  const int cores = available_cores();
+  const int threads = intra_op_threads > 0 ? intra_op_threads : std::max(1, cores / world_size);
+  const bool each_thread_has_a_core = world_size <= cores / threads;
+  const auto world = std::make_shared<ThreadWorld>(world_size, each_thread_has_a_core);
+  std::vector<int> ranks(world_size);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  const std::shared_ptr<ThreadGroup> group = ThreadGroup::create(world, ranks);
+
+  if (world_size == 1) {
+    const IntraOpThreadsScope scope(threads);
+    ThreadCommunicator communicator(group, 0);
+    return body(communicator);
+  }
+
+  FirstFailure first_failure;
+  const auto run_rank = [&](int rank) {
+    try {
+      set_intra_op_threads(threads);
+      ThreadCommunicator communicator(group, rank);
+      body(communicator);
+      world->finish(rank);
+    } catch (...) {
+      first_failure.record(*world, rank, std::current_exception());
+    }
+  };
+  std::vector<std::thread> rank_threads;
+  rank_threads.reserve(world_size);
+  for (int rank : ranks) {
+    try {
+      rank_threads.emplace_back(run_rank, rank);
+    } catch (...) {  // no more threads to be had: release those that run
+      first_failure.record(*world, rank, std::current_exception());
+      break;
+    }
+  }
+  for (std::thread& thread : rank_threads) thread.join();
+  first_failure.rethrow();
+}
+
+}  // namespace shardgrad

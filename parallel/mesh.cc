@@ -1,0 +1,27 @@
+#include "parallel/mesh.h"
+
+#include <string>
+
+namespace shardgrad {
+namespace {
+
+std::string divisors_of(int number) {
+  std::string divisors;
+  for (int divisor = 1; divisor <= number; ++divisor) {
+    if (number % divisor == 0) divisors += (divisor > 1 ? ", " : "") + std::to_string(divisor);
+  }
+  return divisors;
+}
+
+}  // namespace
+
+Mesh::Mesh(Communicator& world, int tensor_parallel_size) : world_(world) {
+  require(tensor_parallel_size >= 1 && world.world_size() % tensor_parallel_size == 0, "Mesh",
+          "tensor_parallel_size {} does not divide the world size {}; choose from {{{}}}",
+          tensor_parallel_size, world.world_size(), divisors_of(world.world_size()));
+  const int rank = world.rank();
+  tensor_parallel_ = world.split(rank / tensor_parallel_size, rank);
+  data_parallel_ = world.split(rank % tensor_parallel_size, rank);
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,137 @@
+#include "parallel/thread_communicator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "parallel/parallel_copy.h"
+#include "parallel/rank_reduce.h"
+
+namespace shardgrad {
+namespace {
+
+std::size_t bytes_of(const Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
+}
+
+ThreadCall make_call(const char* name, const Tensor& tensor) {
+  require(tensor.device().type == DeviceType::Cpu, name,
+          "tensor is on {}; the thread backend takes cpu tensors in this build",
+          tensor.device().to_string());
+  ThreadCall call;
+  call.name = name;
+  call.dtype = tensor.dtype();
+  call.shape = tensor.shape();
+  call.input = tensor.raw_data();
+  return call;
+}
+
+// Element at which the share of `rank` begins when `count` elements are divided among `ranks`, each
+// share but the last a whole number of cache lines.
+std::int64_t share_begin(std::int64_t count, std::size_t element_bytes, int rank, int ranks) {
+  const std::int64_t line = 64 / static_cast<std::int64_t>(element_bytes);
+  const std::int64_t lines = (count + line - 1) / line;
+  return std::min(count, lines * rank / ranks * line);
+}
+
+}  // namespace
+
+ThreadCommunicator::ThreadCommunicator(std::shared_ptr<ThreadGroup> group, int rank)
+    : group_(std::move(group)), rank_(rank) {
+  inputs_.reserve(group_->size());
+  outputs_.reserve(group_->size());
+}
+
+void ThreadCommunicator::abort(const std::string& reason) noexcept {
+  group_->world().fail(group_->world_rank(rank_), reason);
+}
+
+// Each rank reduces its share of the elements and writes it into the buffers of all.
+void ThreadCommunicator::do_all_reduce(Tensor& x, ReduceOp op) {
+  ThreadCall call = make_call("all_reduce", x);
+  call.op = op;
+  call.output = x.raw_data();
+  group_->meet(rank_, call);
+  const std::size_t element_bytes = size_of(x.dtype());
+  const std::int64_t begin = share_begin(x.numel(), element_bytes, rank_, world_size());
+  const std::int64_t end = share_begin(x.numel(), element_bytes, rank_ + 1, world_size());
+  const std::size_t offset = static_cast<std::size_t>(begin) * element_bytes;
+  inputs_.clear();
+  outputs_.clear();
+  for (int rank = 0; rank < world_size(); ++rank) {
+    inputs_.push_back(static_cast<const char*>(call_of(rank).input) + offset);
+    outputs_.push_back(static_cast<char*>(call_of(rank).output) + offset);
+  }
+  reduce_over_ranks(x.dtype(), op, inputs_, outputs_, end - begin);
+  group_->part();
+}
+
+void ThreadCommunicator::do_all_gather(const Tensor& input, Tensor& output) {
+  group_->meet(rank_, make_call("all_gather", input));
+  char* destination = static_cast<char*>(output.raw_data());
+  for (int rank = 0; rank < world_size(); ++rank, destination += bytes_of(input)) {
+    // The rank's own part is there already when it gathers in place.
+    if (destination != input.raw_data()) {
+      parallel_copy(destination, call_of(rank).input, bytes_of(input));
+    }
+  }
+  group_->part();
+}
+
+void ThreadCommunicator::do_reduce_scatter(const Tensor& input, Tensor& output) {
+  group_->meet(rank_, make_call("reduce_scatter", input));
+  inputs_.clear();
+  for (int rank = 0; rank < world_size(); ++rank) {
+    inputs_.push_back(static_cast<const char*>(call_of(rank).input) + rank_ * bytes_of(output));
+  }
+  outputs_.assign(1, output.raw_data());
+  reduce_over_ranks(input.dtype(), ReduceOp::Sum, inputs_, outputs_, output.numel());
+  group_->part();
+}
+
+void ThreadCommunicator::do_broadcast(Tensor& x, int root) {
+  ThreadCall call = make_call("broadcast", x);
+  call.peer = root;
+  group_->meet(rank_, call);
+  if (rank_ != root) parallel_copy(x.raw_data(), call_of(root).input, bytes_of(x));
+  group_->part();
+}
+
+void ThreadCommunicator::do_send(const Tensor& x, int destination) {
+  ThreadCall call = make_call("send", x);
+  call.peer = destination;
+  group_->rendezvous().exchange(rank_, call);
+}
+
+void ThreadCommunicator::do_receive(Tensor& x, int source) {
+  ThreadCall call = make_call("receive", x);
+  call.peer = source;
+  call.output = x.raw_data();
+  group_->rendezvous().exchange(rank_, call);
+}
+
+void ThreadCommunicator::do_barrier() {
+  ThreadCall call;
+  call.name = "barrier";
+  group_->meet(rank_, call);
+}
+
+std::unique_ptr<Communicator> ThreadCommunicator::do_split(int color, int key) {
+  ThreadCall call;
+  call.name = "split";
+  call.color = color;
+  call.key = key;
+  group_->meet(rank_, call);
+
+  std::vector<int> members;
+  for (int rank = 0; rank < world_size(); ++rank) {
+    if (call_of(rank).color == color) members.push_back(rank);
+  }
+  std::stable_sort(members.begin(), members.end(),
+                   [this](int a, int b) { return call_of(a).key < call_of(b).key; });
+  const auto place = std::find(members.begin(), members.end(), rank_);
+  const int new_rank = static_cast<int>(place - members.begin());
+  for (int& member : members) member = group_->world_rank(member);
+  return std::make_unique<ThreadCommunicator>(group_->subgroup(rank_, color, members), new_rank);
+}
+
+}  // namespace shardgrad

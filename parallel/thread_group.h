@@ -1,0 +1,78 @@
+// What the ranks of one group share when they are threads of one process.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "parallel/thread_barrier.h"
+#include "parallel/thread_call.h"
+#include "parallel/thread_rendezvous.h"
+#include "parallel/thread_world.h"
+
+namespace shardgrad {
+
+/// The meeting place of a group. A collective begins with meet(), after which each rank can read
+/// what the others passed. One in which ranks use each other's buffers ends with part().
+class ThreadGroup {
+ public:
+  /// The group whose rank i is rank `world_ranks[i]` of `world`.
+  static std::shared_ptr<ThreadGroup> create(std::shared_ptr<ThreadWorld> world,
+                                             std::vector<int> world_ranks);
+
+  int size() const { return static_cast<int>(world_ranks_.size()); }
+  ThreadWorld& world() const { return *world_; }
+  int world_rank(int rank) const { return world_ranks_[rank]; }
+
+  /// Shows `call` to the group and returns when every rank has come.
+  /// @throws Error on every rank when the ranks do not make the same call, and on the waiting ranks
+  /// when one of them fails or finishes.
+  void meet(int rank, const ThreadCall& call);
+
+  /// What `rank` passed to the meet() that `reader` was in last. Good until `reader` meets again.
+  const ThreadCall& call_of(int rank, int reader) const;
+
+  /// Returns when every rank is done with the buffers of the others. Nothing interrupts it, lest a
+  /// rank free a buffer that another is reading.
+  void part() { barrier_.arrive_and_wait_uninterruptibly(); }
+
+  /// Calls of meet() that `rank` has begun.
+  std::uint64_t meetings(int rank) const { return members_[rank].meetings; }
+
+  ThreadRendezvous& rendezvous() { return rendezvous_; }
+
+  /// The group of `world_ranks`, the ranks of this group that passed `color` to the split that
+  /// `rank` is in: made by the first of them to call, and the same object for all.
+  std::shared_ptr<ThreadGroup> subgroup(int rank, int color, const std::vector<int>& world_ranks);
+
+  /// Called by the world when a rank has failed or finished.
+  void on_world_change();
+
+ private:
+  // Calls alternate between two places: a rank that is already in its next meeting leaves alone
+  // what slower ones still read of this one, and it cannot get two ahead.
+  struct alignas(64) Member {
+    std::atomic<std::uint64_t> meetings{0};
+    ThreadCall calls[2];
+  };
+  struct FormingGroup {
+    std::shared_ptr<ThreadGroup> group;
+    std::size_t ranks_to_come = 0;
+  };
+
+  ThreadGroup(std::shared_ptr<ThreadWorld> world, std::vector<int> world_ranks);
+
+  const std::shared_ptr<ThreadWorld> world_;
+  const std::vector<int> world_ranks_;
+  ThreadBarrier barrier_;
+  std::vector<Member> members_;
+  ThreadRendezvous rendezvous_;
+  std::mutex forming_mutex_;
+  std::map<std::pair<std::uint64_t, int>, FormingGroup> forming_;  // by (meeting, color)
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,104 @@
+#include "tensor/allocator.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace shardgrad {
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Eight classes per power of two, never finer than a cache line.
+std::size_t round_to_class(std::size_t bytes) {
+  std::size_t power = kCacheLine * 8;
+  while (power < bytes) power *= 2;
+  const std::size_t step = std::max(power / 16, kCacheLine);
+  return std::max((bytes + step - 1) / step * step, kCacheLine);
+}
+
+void* take_from_system(std::size_t bytes) {
+  const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
+  const std::size_t padded = (bytes + alignment - 1) / alignment * alignment;
+  void* block = std::aligned_alloc(alignment, padded);
+  require(block != nullptr, "allocator",
+          "the system has no {} bytes left; use a smaller batch, sequence or model, or more tensor "
+          "parallel ranks",
+          bytes);
+  // Advice only: without huge pages the block works the same, with more page faults.
+  if (alignment == kHugePage) madvise(block, padded, MADV_HUGEPAGE);
+  return block;
+}
+
+}  // namespace
+
+CachingAllocator::~CachingAllocator() { release_cached_blocks(); }
+
+void* CachingAllocator::allocate(std::size_t bytes) {
+  const std::size_t size = round_to_class(bytes);
+  std::lock_guard<std::mutex> lock(mutex_);
+  void* block = nullptr;
+  auto& cached = free_blocks_[size];
+  if (!cached.empty()) {
+    block = cached.back();
+    cached.pop_back();
+  } else {
+    block = take_from_system(size);
+    stats_.bytes_reserved += static_cast<std::int64_t>(size);
+    ++stats_.system_allocations;
+  }
+  stats_.bytes_in_use += static_cast<std::int64_t>(size);
+  stats_.peak_bytes_in_use = std::max(stats_.peak_bytes_in_use, stats_.bytes_in_use);
+  return block;
+}
+
+void CachingAllocator::deallocate(void* block, std::size_t bytes) {
+  const std::size_t size = round_to_class(bytes);
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats_.bytes_in_use -= static_cast<std::int64_t>(size);
+  if (pass_through_) {
+    std::free(block);
+    stats_.bytes_reserved -= static_cast<std::int64_t>(size);
+  } else {
+    free_blocks_[size].push_back(block);
+  }
+}
+
+void CachingAllocator::release_cached_blocks() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& [size, blocks] : free_blocks_) {
+    for (void* block : blocks) {
+      std::free(block);
+      stats_.bytes_reserved -= static_cast<std::int64_t>(size);
+    }
+    blocks.clear();
+  }
+}
+
+void CachingAllocator::set_pass_through(bool enabled) {
+  if (enabled) release_cached_blocks();
+  std::lock_guard<std::mutex> lock(mutex_);
+  pass_through_ = enabled;
+}
+
+AllocatorStats CachingAllocator::stats() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return stats_;
+}
+
+void CachingAllocator::reset_peak() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats_.peak_bytes_in_use = stats_.bytes_in_use;
+}
+
+CachingAllocator& allocator_for(const Device& device) {
+  require(device.type == DeviceType::Cpu, "allocator_for",
+          "this build drives the cpu only, not {}; choose device cpu", device.to_string());
+  // Never destroyed: a tensor with static lifetime may be freed after any destructor order.
+  static CachingAllocator* const host = new CachingAllocator;
+  return *host;
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,63 @@
+// The caching allocator behind every tensor: blocks freed by one step serve the next, so that a
+// training step after the first takes nothing from the system.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "tensor/device.h"
+
+namespace shardgrad {
+
+/// What an allocator has done so far; bytes are of rounded block sizes.
+struct AllocatorStats {
+  std::int64_t bytes_in_use = 0;        ///< held by live tensors now
+  std::int64_t peak_bytes_in_use = 0;   ///< the most ever held by live tensors at once
+  std::int64_t bytes_reserved = 0;      ///< taken from the system and not given back
+  std::int64_t system_allocations = 0;  ///< how many times the system was asked
+};
+
+/// A thread-safe cache of host memory blocks. A request is rounded up to one of eight sizes per
+/// power of two (at most 12.5% waste), and a freed block waits in its size's list for the next
+/// request. Blocks are aligned to a cache line; those of 2 MiB and more to 2 MiB, with huge pages
+/// asked for.
+class CachingAllocator {
+ public:
+  CachingAllocator() = default;
+  CachingAllocator(const CachingAllocator&) = delete;
+  CachingAllocator& operator=(const CachingAllocator&) = delete;
+  ~CachingAllocator();
+
+  /// A block of at least `bytes` bytes, uninitialised. @throws Error when the system has none left.
+  void* allocate(std::size_t bytes);
+
+  /// Puts a block of allocate(bytes) back into the cache; `bytes` is the same number.
+  void deallocate(void* block, std::size_t bytes);
+
+  /// Gives every cached (unused) block back to the system.
+  void release_cached_blocks();
+
+  /// With `enabled`, each request goes to the system and each free back to it, so that memory
+  /// checkers see every buffer's bounds.
+  void set_pass_through(bool enabled);
+
+  AllocatorStats stats() const;
+
+  /// Starts a new peak measurement from what is in use now.
+  void reset_peak();
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_blocks_;  // by rounded size
+  AllocatorStats stats_;
+  bool pass_through_ = false;
+};
+
+/// The process's allocator for `device`: memory is a resource of the process, as with malloc.
+/// @throws Error for a device that this build cannot drive.
+CachingAllocator& allocator_for(const Device& device);
+
+}  // namespace shardgrad

@@ -1,0 +1,28 @@
+// Where a tensor's memory lives.
+#pragma once
+
+#include <string>
+
+#include "tensor/error.h"
+
+namespace shardgrad {
+
+enum class DeviceType { Cpu, Cuda };
+
+/// A processor with its own memory: the host, or one CUDA card by its ordinal.
+struct Device {
+  DeviceType type = DeviceType::Cpu;
+  int index = 0;
+
+  friend bool operator==(const Device& a, const Device& b) {
+    return a.type == b.type && a.index == b.index;
+  }
+  friend bool operator!=(const Device& a, const Device& b) { return !(a == b); }
+
+  /// "cpu" or "cuda:0".
+  std::string to_string() const {
+    return type == DeviceType::Cpu ? "cpu" : fmt::format("cuda:{}", index);
+  }
+};
+
+}  // namespace shardgrad

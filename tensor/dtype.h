@@ -1,0 +1,59 @@
+// Element types, and the step from a run-time DType to a compile-time C++ type.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/error.h"
+
+namespace shardgrad {
+
+/// Element type of a Tensor. Float32 is the training type, Float64 serves gradient and parity
+/// checks, Int32 holds token ids and masks.
+enum class DType { Float32, Float64, Int32 };
+
+/// Bytes of one element.
+constexpr std::size_t size_of(DType dtype) { return dtype == DType::Float64 ? 8 : 4; }
+
+/// "float32", "float64" or "int32".
+constexpr const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::Float32:
+      return "float32";
+    case DType::Float64:
+      return "float64";
+    case DType::Int32:
+      return "int32";
+  }
+  return "unknown";
+}
+
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::Float32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::Float64;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::Int32;
+};
+
+/// Calls `body(T{})` with T = float or double, whichever `dtype` names.
+/// @throws Error naming `where` for any other dtype.
+template <class Body>
+void dispatch_floating(DType dtype, const char* where, Body&& body) {
+  if (dtype == DType::Float32) {
+    body(float{});
+  } else if (dtype == DType::Float64) {
+    body(double{});
+  } else {
+    fail(where, "dtype {} is not a floating type; expected float32 or float64", name_of(dtype));
+  }
+}
+
+}  // namespace shardgrad

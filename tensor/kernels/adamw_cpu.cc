@@ -1,0 +1,50 @@
+#include <cmath>
+
+#include "tensor/kernels/adamw.h"
+#include "tensor/kernels/checks.h"
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/vector_math.h"
+
+namespace shardgrad::cpu {
+
+void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
+           const AdamWStep& step) {
+  require_leading_operand("adamw", "parameter", parameter);
+  require_operand("adamw", "gradient", gradient, parameter.shape(), parameter.dtype());
+  require_operand("adamw", "first_moment", first_moment, parameter.shape(), parameter.dtype());
+  require_operand("adamw", "second_moment", second_moment, parameter.shape(), parameter.dtype());
+  require(step.step >= 1, "adamw", "step is {}; steps are counted from 1", step.step);
+  require(step.beta1 >= 0.0 && step.beta1 < 1.0 && step.beta2 >= 0.0 && step.beta2 < 1.0, "adamw",
+          "beta1 is {} and beta2 is {}; each must be at least 0 and less than 1", step.beta1,
+          step.beta2);
+  dispatch_floating(parameter.dtype(), "adamw", [&](auto type) {
+    using T = decltype(type);
+    T* const p = parameter.data<T>();
+    const T* const g = gradient.data<T>();
+    T* const m = first_moment.data<T>();
+    T* const v = second_moment.data<T>();
+    const double count = static_cast<double>(step.step);
+    const double correction1 = 1.0 - std::pow(step.beta1, count);
+    const double correction2 = 1.0 - std::pow(step.beta2, count);
+    const T beta1 = static_cast<T>(step.beta1);
+    const T beta2 = static_cast<T>(step.beta2);
+    const T rest1 = static_cast<T>(1.0 - step.beta1);
+    const T rest2 = static_cast<T>(1.0 - step.beta2);
+    const T epsilon = static_cast<T>(step.epsilon);
+    const T gradient_scale = static_cast<T>(step.gradient_scale);
+    const T decay = static_cast<T>(1.0 - step.learning_rate * step.weight_decay);
+    const T step_size = static_cast<T>(step.learning_rate / correction1);
+    const T inverse_correction2 = static_cast<T>(1.0 / correction2);
+    parallel_elements(parameter.numel(), [=](std::int64_t i) {
+      const T scaled = gradient_scale * g[i];
+      const T new_m = multiply_add(beta1, m[i], rest1 * scaled);
+      const T new_v = multiply_add(beta2, v[i], rest2 * scaled * scaled);
+      const T denominator = std::sqrt(new_v * inverse_correction2) + epsilon;
+      m[i] = new_m;
+      v[i] = new_v;
+      p[i] = multiply_add(decay, p[i], -step_size * (new_m / denominator));
+    });
+  });
+}
+
+}  // namespace shardgrad::cpu

@@ -1,0 +1,23 @@
+// Copying, converting and filling.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace shardgrad {
+namespace cpu {
+
+/// destination = source, element by element, converting the dtype; any strides, equal shapes. The
+/// two may overlap in memory. A floating value becomes an int32 by rounding toward zero, limited to
+/// the int32 range, and 0 for a NaN.
+void copy(const Tensor& source, Tensor& destination);
+
+/// Every element of x = value, converted as above; any strides.
+void fill(Tensor& x, double value);
+
+}  // namespace cpu
+
+namespace kernels {
+inline constexpr Kernel copy{"copy", cpu::copy};
+inline constexpr Kernel fill{"fill", cpu::fill};
+}  // namespace kernels
+}  // namespace shardgrad

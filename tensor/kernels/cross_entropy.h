@@ -1,0 +1,54 @@
+// Softmax cross-entropy over a vocabulary of which this rank may hold only a slice of the columns.
+// The three kernels are the three phases between which the ranks reduce (max, then sums):
+// Megatron-LM's vocab-parallel cross-entropy (Shoeybi et al., arXiv:1909.08053, section 3).
+// With the whole vocabulary in one slice nothing needs reducing and the phases run back to back.
+//
+// logits [M, V_local] contiguous; labels int32 [M]; per-row tensors [M] of the logits' dtype.
+// `columns` <= V_local is how many of the slice's columns are real: padding columns never count.
+// first_column is the global index of the slice's first column.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace shardgrad {
+
+/// Which columns of the global vocabulary a logits slice holds.
+struct VocabularySlice {
+  std::int64_t first_column = 0;  ///< global index of column 0
+  std::int64_t columns = 0;       ///< real (unpadded) columns, from column 0
+};
+
+namespace cpu {
+
+/// row_max[m] = the largest real logit of row m; -infinity when the slice has no real column.
+void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max);
+
+/// sum_exp[m] = sum over the real columns of exp(logit - row_max[m]), accumulated in float64;
+/// target_logit[m] = the logit of labels[m] minus row_max[m] if the slice holds that column, else 0
+/// (also 0 where labels[m] == ignore_index). row_max is the global maximum.
+void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                        std::int64_t ignore_index, const Tensor& row_max, Tensor& sum_exp,
+                        Tensor& target_logit);
+
+/// In place: logits[m, v] = factor * (softmax(logits)[m, v] - (v is the label of m)), and 0 in
+/// padding columns and in rows with labels[m] == ignore_index. row_max and sum_exp are global.
+void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                           std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
+                           double factor);
+
+/// loss = sum over rows with labels[m] != ignore_index of (log(sum_exp[m]) - target_logit[m]), one
+/// float64 element; both inputs are global. counted = the number of such rows, one float64 element.
+void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
+                             const Tensor& labels, std::int64_t ignore_index, Tensor& loss,
+                             Tensor& counted);
+
+}  // namespace cpu
+
+namespace kernels {
+inline constexpr Kernel row_max{"row_max", cpu::row_max};
+inline constexpr Kernel sum_exp_and_target{"sum_exp_and_target", cpu::sum_exp_and_target};
+inline constexpr Kernel softmax_minus_one_hot{"softmax_minus_one_hot", cpu::softmax_minus_one_hot};
+inline constexpr Kernel negative_log_likelihood{"negative_log_likelihood",
+                                                cpu::negative_log_likelihood};
+}  // namespace kernels
+}  // namespace shardgrad

@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tensor/kernels/checks.h"
+#include "tensor/kernels/cross_entropy.h"
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/lane_reduce.h"
+#include "tensor/kernels/vector_math.h"
+
+namespace shardgrad::cpu {
+namespace {
+
+void check_slice(const char* where, const Tensor& logits, const VocabularySlice& slice) {
+  require_leading_matrix(where, "logits", logits);
+  require(slice.columns >= 0 && slice.columns <= logits.size(1), where,
+          "the slice has {} real columns; expected 0 to {} for logits of shape {}", slice.columns,
+          logits.size(1), logits.shape().to_string());
+  require(slice.first_column >= 0, where, "first_column is {}; expected at least 0",
+          slice.first_column);
+}
+
+// The upper end of the labels is the whole vocabulary's, which only the caller knows.
+void check_labels(const char* where, const Tensor& labels, std::int64_t rows,
+                  std::int64_t ignore_index) {
+  require_operand(where, "labels", labels, {rows}, DType::Int32);
+  const std::int32_t* const label = labels.data<std::int32_t>();
+  for (std::int64_t m = 0; m < rows; ++m) {
+    require(label[m] >= 0 || label[m] == ignore_index, where,
+            "label {} at position {} is negative; expected a token id or ignore_index {}", label[m],
+            m, ignore_index);
+  }
+}
+
+// The column of the slice that holds `label`, or -1 when another slice holds it or none should.
+std::int64_t local_column(std::int64_t label, std::int64_t ignore_index,
+                          const VocabularySlice& slice) {
+  const std::int64_t column = label - slice.first_column;
+  return label != ignore_index && column >= 0 && column < slice.columns ? column : -1;
+}
+
+}  // namespace
+
+void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max) {
+  check_slice("row_max", logits, slice);
+  const std::int64_t rows = logits.size(0);
+  const std::int64_t stride = logits.size(1);
+  require_operand("row_max", "row_max", row_max, {rows}, logits.dtype());
+  dispatch_floating(logits.dtype(), "row_max", [&](auto type) {
+    using T = decltype(type);
+    const T* const data = logits.data<T>();
+    T* const result = row_max.data<T>();
+    parallel_rows(rows, slice.columns, [=](std::int64_t m) {
+      const T* const row = data + m * stride;
+      result[m] = lane_max(0, slice.columns, -std::numeric_limits<T>::infinity(),
+                           [=](std::int64_t n) { return row[n]; });
+    });
+  });
+}
+
+void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                        std::int64_t ignore_index, const Tensor& row_max, Tensor& sum_exp,
+                        Tensor& target_logit) {
+  constexpr const char* kName = "sum_exp_and_target";
+  check_slice(kName, logits, slice);
+  const std::int64_t rows = logits.size(0);
+  const std::int64_t stride = logits.size(1);
+  check_labels(kName, labels, rows, ignore_index);
+  require_operand(kName, "row_max", row_max, {rows}, logits.dtype());
+  require_operand(kName, "sum_exp", sum_exp, {rows}, logits.dtype());
+  require_operand(kName, "target_logit", target_logit, {rows}, logits.dtype());
+  dispatch_floating(logits.dtype(), kName, [&](auto type) {
+    using T = decltype(type);
+    const T* const data = logits.data<T>();
+    const std::int32_t* const label = labels.data<std::int32_t>();
+    const T* const largest = row_max.data<T>();
+    T* const sums = sum_exp.data<T>();
+    T* const targets = target_logit.data<T>();
+    parallel_rows(rows, slice.columns, [=](std::int64_t m) {
+      const T* const row = data + m * stride;
+      const T shift = largest[m];
+      sums[m] = static_cast<T>(
+          long_sum<T>(slice.columns, [=](std::int64_t n) { return exp(row[n] - shift); }));
+      const std::int64_t target = local_column(label[m], ignore_index, slice);
+      targets[m] = target >= 0 ? row[target] - shift : T(0);
+    });
+  });
+}
+
+void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                           std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
+                           double factor) {
+  constexpr const char* kName = "softmax_minus_one_hot";
+  check_slice(kName, logits, slice);
+  const std::int64_t rows = logits.size(0);
+  const std::int64_t stride = logits.size(1);
+  check_labels(kName, labels, rows, ignore_index);
+  require_operand(kName, "row_max", row_max, {rows}, logits.dtype());
+  require_operand(kName, "sum_exp", sum_exp, {rows}, logits.dtype());
+  dispatch_floating(logits.dtype(), kName, [&](auto type) {
+    using T = decltype(type);
+    T* const data = logits.data<T>();
+    const std::int32_t* const label = labels.data<std::int32_t>();
+    const T* const largest = row_max.data<T>();
+    const T* const sums = sum_exp.data<T>();
+    parallel_rows(rows, stride, [=](std::int64_t m) {
+      T* const row = data + m * stride;
+      if (label[m] == ignore_index) {
+        std::fill_n(row, stride, T(0));
+        return;
+      }
+      const T shift = largest[m];
+      const T scale = static_cast<T>(factor / static_cast<double>(sums[m]));
+#pragma omp simd
+      for (std::int64_t n = 0; n < slice.columns; ++n) row[n] = scale * exp(row[n] - shift);
+      std::fill(row + slice.columns, row + stride, T(0));
+      const std::int64_t target = local_column(label[m], ignore_index, slice);
+      if (target >= 0) row[target] -= static_cast<T>(factor);
+    });
+  });
+}
+
+void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
+                             const Tensor& labels, std::int64_t ignore_index, Tensor& loss,
+                             Tensor& counted) {
+  constexpr const char* kName = "negative_log_likelihood";
+  const std::int64_t rows = sum_exp.numel();
+  require_operand(kName, "sum_exp", sum_exp, {rows}, sum_exp.dtype());
+  require_operand(kName, "target_logit", target_logit, {rows}, sum_exp.dtype());
+  require_operand(kName, "labels", labels, {rows}, DType::Int32);
+  require_number_output(kName, "loss", loss);
+  require_number_output(kName, "counted", counted);
+  dispatch_floating(sum_exp.dtype(), kName, [&](auto type) {
+    using T = decltype(type);
+    const T* const sums = sum_exp.data<T>();
+    const T* const targets = target_logit.data<T>();
+    const std::int32_t* const label = labels.data<std::int32_t>();
+    double total = 0.0;
+    std::int64_t count = 0;
+    for (std::int64_t m = 0; m < rows; ++m) {
+      if (label[m] == ignore_index) continue;
+      total += std::log(static_cast<double>(sums[m])) - static_cast<double>(targets[m]);
+      ++count;
+    }
+    *loss.data<double>() = total;
+    *counted.data<double>() = static_cast<double>(count);
+  });
+}
+
+}  // namespace shardgrad::cpu

@@ -1,0 +1,82 @@
+#include "tensor/kernels/checks.h"
+#include "tensor/kernels/column_sums.h"
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/elementwise.h"
+
+namespace shardgrad::cpu {
+namespace {
+
+// out[i] = operation(a[i], b[i]).
+template <class Operation>
+void combine(const char* where, const Tensor& a, const Tensor& b, Tensor& out,
+             const Operation& operation) {
+  require_leading_operand(where, "a", a);
+  require_operand(where, "b", b, a.shape(), a.dtype());
+  require_operand(where, "out", out, a.shape(), a.dtype());
+  dispatch_floating(a.dtype(), where, [&](auto type) {
+    using T = decltype(type);
+    const T* const left = a.data<T>();
+    const T* const right = b.data<T>();
+    T* const result = out.data<T>();
+    parallel_elements(a.numel(), [=](std::int64_t i) { result[i] = operation(left[i], right[i]); });
+  });
+}
+
+}  // namespace
+
+void add(const Tensor& a, const Tensor& b, Tensor& out) {
+  combine("add", a, b, out, [](auto x, auto y) { return x + y; });
+}
+
+void multiply(const Tensor& a, const Tensor& b, Tensor& out) {
+  combine("multiply", a, b, out, [](auto x, auto y) { return x * y; });
+}
+
+void scale(const Tensor& x, double factor, Tensor& out) {
+  require_leading_operand("scale", "x", x);
+  require_operand("scale", "out", out, x.shape(), x.dtype());
+  dispatch_floating(x.dtype(), "scale", [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.data<T>();
+    T* const result = out.data<T>();
+    const T multiplier = static_cast<T>(factor);
+    parallel_elements(x.numel(), [=](std::int64_t i) { result[i] = multiplier * source[i]; });
+  });
+}
+
+void add_bias(const Tensor& x, const Tensor& bias, Tensor& out) {
+  require_leading_matrix("add_bias", "x", x);
+  const std::int64_t rows = x.size(0);
+  const std::int64_t columns = x.size(1);
+  require_operand("add_bias", "bias", bias, {columns}, x.dtype());
+  require_operand("add_bias", "out", out, x.shape(), x.dtype());
+  dispatch_floating(x.dtype(), "add_bias", [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.data<T>();
+    const T* const shift = bias.data<T>();
+    T* const result = out.data<T>();
+    parallel_rows(rows, columns, [=](std::int64_t row) {
+      const T* const from = source + row * columns;
+      T* const to = result + row * columns;
+#pragma omp simd
+      for (std::int64_t n = 0; n < columns; ++n) to[n] = from[n] + shift[n];
+    });
+  });
+}
+
+void sum_rows(const Tensor& x, Tensor& out, bool accumulate) {
+  require_leading_matrix("sum_rows", "x", x);
+  const std::int64_t rows = x.size(0);
+  const std::int64_t columns = x.size(1);
+  require_operand("sum_rows", "out", out, {columns}, x.dtype());
+  dispatch_floating(x.dtype(), "sum_rows", [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.data<T>();
+    const auto element = [=](std::int64_t row, std::int64_t column) {
+      return source[row * columns + column];
+    };
+    sum_columns(rows, columns, ColumnSum<T, decltype(element)>{element, out.data<T>(), accumulate});
+  });
+}
+
+}  // namespace shardgrad::cpu

@@ -1,0 +1,25 @@
+// Table lookup, whole or over one shard of the rows.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace shardgrad {
+namespace cpu {
+
+/// out[m, :] = table[ids[m] - first_row, :], or zeros where that row is not in the table (another
+/// rank holds it). ids int32 [M]; table [R, D]; out [M, D]. Contiguous.
+void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t first_row, Tensor& out);
+
+/// dtable[ids[m] - first_row, :] += dy[m, :] for the rows in the table, in the order of m for each
+/// row, so the result does not depend on the number of threads. ids int32 [M]; dy [M, D];
+/// dtable [R, D]. Contiguous. Always adds: the caller clears dtable first where it must.
+void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_row,
+                        Tensor& dtable);
+
+}  // namespace cpu
+
+namespace kernels {
+inline constexpr Kernel embedding_forward{"embedding_forward", cpu::embedding_forward};
+inline constexpr Kernel embedding_backward{"embedding_backward", cpu::embedding_backward};
+}  // namespace kernels
+}  // namespace shardgrad

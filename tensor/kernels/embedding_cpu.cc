@@ -1,0 +1,73 @@
+#include <algorithm>
+
+#include "tensor/kernels/checks.h"
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/embedding.h"
+
+namespace shardgrad::cpu {
+namespace {
+
+// The upper end of the ids is the whole vocabulary's, which only the caller knows.
+void check_ids(const char* where, const Tensor& ids) {
+  require_operand(where, "ids", ids, {ids.numel()}, DType::Int32);
+  const std::int32_t* const id = ids.data<std::int32_t>();
+  for (std::int64_t m = 0; m < ids.numel(); ++m) {
+    require(id[m] >= 0, where, "id {} at position {} is negative; expected a row of the table",
+            id[m], m);
+  }
+}
+
+}  // namespace
+
+void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t first_row,
+                       Tensor& out) {
+  check_ids("embedding_forward", ids);
+  require_leading_matrix("embedding_forward", "table", table);
+  const std::int64_t rows = table.size(0);
+  const std::int64_t columns = table.size(1);
+  require_operand("embedding_forward", "out", out, {ids.numel(), columns}, table.dtype());
+  dispatch_floating(table.dtype(), "embedding_forward", [&](auto type) {
+    using T = decltype(type);
+    const std::int32_t* const id = ids.data<std::int32_t>();
+    const T* const source = table.data<T>();
+    T* const result = out.data<T>();
+    parallel_rows(ids.numel(), columns, [=](std::int64_t m) {
+      const std::int64_t row = id[m] - first_row;
+      T* const to = result + m * columns;
+      if (row >= 0 && row < rows) {
+        std::copy_n(source + row * columns, columns, to);
+      } else {
+        std::fill_n(to, columns, T(0));
+      }
+    });
+  });
+}
+
+void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_row,
+                        Tensor& dtable) {
+  check_ids("embedding_backward", ids);
+  require_leading_matrix("embedding_backward", "dtable", dtable);
+  const std::int64_t rows = dtable.size(0);
+  const std::int64_t columns = dtable.size(1);
+  const std::int64_t tokens = ids.numel();
+  require_operand("embedding_backward", "dy", dy, {tokens, columns}, dtable.dtype());
+  dispatch_floating(dtable.dtype(), "embedding_backward", [&](auto type) {
+    using T = decltype(type);
+    const std::int32_t* const id = ids.data<std::int32_t>();
+    const T* const gradient = dy.data<T>();
+    T* const table = dtable.data<T>();
+    // Each thread owns some columns of every row, so no two threads add to one element.
+    parallel_columns(tokens, columns, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t m = 0; m < tokens; ++m) {
+        const std::int64_t row = id[m] - first_row;
+        if (row < 0 || row >= rows) continue;
+        const T* const from = gradient + m * columns;
+        T* const to = table + row * columns;
+#pragma omp simd
+        for (std::int64_t n = begin; n < end; ++n) to[n] += from[n];
+      }
+    });
+  });
+}
+
+}  // namespace shardgrad::cpu

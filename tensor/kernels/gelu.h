@@ -1,0 +1,26 @@
+// The Gaussian error linear unit. Source: Hendrycks, Gimpel, arXiv:1606.08415.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace shardgrad {
+
+/// Exact: x Phi(x), with the error function. Tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))),
+/// which GPT-2 was trained with.
+enum class GeluKind { Exact, Tanh };
+
+namespace cpu {
+
+/// y = gelu(x); contiguous, equal shapes; y may be x.
+void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind);
+
+/// dx = dy * gelu'(x); contiguous, equal shapes; dx may be dy.
+void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind);
+
+}  // namespace cpu
+
+namespace kernels {
+inline constexpr Kernel gelu_forward{"gelu_forward", cpu::gelu_forward};
+inline constexpr Kernel gelu_backward{"gelu_backward", cpu::gelu_backward};
+}  // namespace kernels
+}  // namespace shardgrad

@@ -1,0 +1,76 @@
+// Sums and maxima whose order is fixed by the element count alone: not by the vector width of the
+// machine, the alignment of the data, or the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace shardgrad::cpu {
+
+/// How many partial results run side by side: enough independent operations to hide their latency.
+inline constexpr int kLanes = 32;
+
+/// The sum of term(i) for i in [begin, end). Lane l adds the terms begin + l, begin + l + kLanes,
+/// ... in order and in the arithmetic of T; the lanes are then added in float64.
+template <class T, class Term>
+[[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
+                                              const Term& term) {
+  T lanes[kLanes] = {};
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  }
+  const int rest = static_cast<int>(end - i);
+#pragma omp simd
+  for (int lane = 0; lane < rest; ++lane) lanes[lane] += term(i + lane);
+  double totals[kLanes];
+#pragma omp simd
+  for (int lane = 0; lane < kLanes; ++lane) totals[lane] = static_cast<double>(lanes[lane]);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int lane = 0; lane < width; ++lane) totals[lane] += totals[lane + width];
+  }
+  return totals[0];
+}
+
+/// lane_sum over stretches of at most 1024 terms, which are then added in float64: with T = float
+/// no partial sum has more than 32 terms, so the result is good to a few units in the last place of
+/// a float at any length.
+template <class T, class Term>
+[[gnu::always_inline]] inline double long_sum(std::int64_t count, const Term& term) {
+  constexpr std::int64_t kStretch = 1024;
+  double total = 0.0;
+  for (std::int64_t begin = 0; begin < count; begin += kStretch) {
+    total += lane_sum<T>(begin, std::min(begin + kStretch, count), term);
+  }
+  return total;
+}
+
+/// The larger of two numbers; NaN when either is.
+template <class T>
+[[gnu::always_inline]] inline T max_or_nan(T a, T b) {
+  return (b > a) | (b != b) ? b : a;
+}
+
+/// The largest of `lowest` and term(i) for i in [begin, end); NaN when any term is.
+template <class T, class Term>
+[[gnu::always_inline]] inline T lane_max(std::int64_t begin, std::int64_t end, T lowest,
+                                         const Term& term) {
+  T lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, lowest);
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = max_or_nan(lanes[lane], static_cast<T>(term(i + lane)));
+    }
+  }
+  for (int lane = 0; i + lane < end; ++lane) {
+    lanes[lane] = max_or_nan(lanes[lane], static_cast<T>(term(i + lane)));
+  }
+  T largest = lanes[0];
+  for (int lane = 1; lane < kLanes; ++lane) largest = max_or_nan(largest, lanes[lane]);
+  return largest;
+}
+
+}  // namespace shardgrad::cpu

@@ -1,0 +1,27 @@
+// Reductions of a whole contiguous tensor to one float64 number, accumulated in float64 in an order
+// that depends only on the element count, not on the number of threads.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace shardgrad {
+namespace cpu {
+
+/// out = sum of x's elements; out is one float64 element.
+void sum(const Tensor& x, Tensor& out);
+
+/// out = sum of the squares of x's elements; out is one float64 element. Not finite exactly when
+/// an element is not finite (float32 squares cannot overflow a float64).
+void sum_of_squares(const Tensor& x, Tensor& out);
+
+/// out = the largest |a - b|; equal shapes; NaN when an element of either is NaN.
+void max_abs_difference(const Tensor& a, const Tensor& b, Tensor& out);
+
+}  // namespace cpu
+
+namespace kernels {
+inline constexpr Kernel sum{"sum", cpu::sum};
+inline constexpr Kernel sum_of_squares{"sum_of_squares", cpu::sum_of_squares};
+inline constexpr Kernel max_abs_difference{"max_abs_difference", cpu::max_abs_difference};
+}  // namespace kernels
+}  // namespace shardgrad

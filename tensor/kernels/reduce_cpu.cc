@@ -1,0 +1,88 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "tensor/kernels/checks.h"
+#include "tensor/kernels/lane_reduce.h"
+#include "tensor/kernels/reduce.h"
+#include "tensor/parallel_for.h"
+
+namespace shardgrad::cpu {
+namespace {
+
+constexpr std::int64_t kMaxChunks = 1024;
+constexpr std::int64_t kMinChunk = 16384;
+
+// partial_result(begin, end) for each chunk of [0, count), in parallel, then combine() over the
+// chunks in order. The cut depends on `count` only, so the result does not depend on the number of
+// threads.
+template <class PartialResult, class Combine>
+double reduce_chunks(std::int64_t count, const PartialResult& partial_result,
+                     const Combine& combine) {
+  const std::int64_t chunk = std::max(kMinChunk, (count + kMaxChunks - 1) / kMaxChunks);
+  const std::int64_t chunks = (count + chunk - 1) / chunk;
+  std::array<double, kMaxChunks> partial;
+  parallel_for(chunks, 2, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t index = begin; index < end; ++index) {
+      partial[index] = partial_result(index * chunk, std::min((index + 1) * chunk, count));
+    }
+  });
+  double result = 0.0;
+  for (std::int64_t index = 0; index < chunks; ++index) result = combine(result, partial[index]);
+  return result;
+}
+
+double plus(double a, double b) { return a + b; }
+
+}  // namespace
+
+void sum(const Tensor& x, Tensor& out) {
+  require_leading_operand("sum", "x", x);
+  require_number_output("sum", "out", out);
+  dispatch_floating(x.dtype(), "sum", [&](auto type) {
+    using T = decltype(type);
+    const T* const data = x.data<T>();
+    const auto term = [=](std::int64_t i) { return static_cast<double>(data[i]); };
+    *out.data<double>() = reduce_chunks(
+        x.numel(),
+        [&](std::int64_t begin, std::int64_t end) { return lane_sum<double>(begin, end, term); },
+        plus);
+  });
+}
+
+void sum_of_squares(const Tensor& x, Tensor& out) {
+  require_leading_operand("sum_of_squares", "x", x);
+  require_number_output("sum_of_squares", "out", out);
+  dispatch_floating(x.dtype(), "sum_of_squares", [&](auto type) {
+    using T = decltype(type);
+    const T* const data = x.data<T>();
+    const auto term = [=](std::int64_t i) {
+      const double value = static_cast<double>(data[i]);
+      return value * value;
+    };
+    *out.data<double>() = reduce_chunks(
+        x.numel(),
+        [&](std::int64_t begin, std::int64_t end) { return lane_sum<double>(begin, end, term); },
+        plus);
+  });
+}
+
+void max_abs_difference(const Tensor& a, const Tensor& b, Tensor& out) {
+  require_leading_operand("max_abs_difference", "a", a);
+  require_operand("max_abs_difference", "b", b, a.shape(), a.dtype());
+  require_number_output("max_abs_difference", "out", out);
+  dispatch_floating(a.dtype(), "max_abs_difference", [&](auto type) {
+    using T = decltype(type);
+    const T* const left = a.data<T>();
+    const T* const right = b.data<T>();
+    const auto term = [=](std::int64_t i) {
+      return std::fabs(static_cast<double>(left[i]) - static_cast<double>(right[i]));
+    };
+    *out.data<double>() = reduce_chunks(
+        a.numel(),
+        [&](std::int64_t begin, std::int64_t end) { return lane_max(begin, end, 0.0, term); },
+        max_or_nan<double>);
+  });
+}
+
+}  // namespace shardgrad::cpu

@@ -1,0 +1,257 @@
+#include "tensor/kernels/cross_entropy.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tests/support/reference.h"
+#include "tests/tensor/kernel_testing.h"
+
+namespace shardgrad {
+namespace {
+
+using kernel_testing::error_of;
+using kernel_testing::IntraOpThreads;
+using reference::bitwise_equal;
+using reference::Matrix;
+using reference::random_ids;
+using reference::random_tensor;
+using reference::relative_difference;
+using reference::to_matrix;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kIgnore = -100;
+
+class CrossEntropyTest : public kernel_testing::FloatingTest {};
+INSTANTIATE_TEST_SUITE_P(Dtypes, CrossEntropyTest, kernel_testing::floating_dtypes(),
+                         kernel_testing::dtype_name);
+
+struct Outcome {
+  double loss = 0.0;
+  double counted = 0.0;
+  Matrix gradient;  // of the real columns, factor 1
+};
+
+// One slice of the vocabulary and what a rank keeps for its rows.
+struct Slice {
+  Slice(const Tensor& all_logits, std::int64_t first, std::int64_t columns, std::int64_t padding)
+      : place{first, columns},
+        logits(Tensor::full({all_logits.size(0), columns + padding}, 1e6, all_logits.dtype())),
+        max(Tensor::empty({all_logits.size(0)}, all_logits.dtype())),
+        sum(Tensor::empty_like(max)),
+        target(Tensor::empty_like(max)) {
+    logits.slice(1, 0, columns).copy_from(all_logits.slice(1, first, columns));
+  }
+  VocabularySlice place;
+  Tensor logits, max, sum, target;
+};
+
+// The whole computation over slices of the given widths, reducing between the phases as the ranks
+// would. Each slice has `padding` columns that must not count.
+Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::int64_t>& widths,
+            std::int64_t padding = 0, double factor = 1.0) {
+  std::vector<Slice> slices;
+  std::int64_t first = 0;
+  for (std::int64_t width : widths) {
+    slices.emplace_back(logits, first, width, padding);
+    first += width;
+  }
+  const std::int64_t rows = logits.size(0);
+  const DType dtype = logits.dtype();
+  Matrix max = Matrix::Constant(1, rows, -std::numeric_limits<double>::infinity());
+  for (Slice& slice : slices) {
+    kernels::row_max(slice.logits, slice.place, slice.max);
+    max = max.cwiseMax(to_matrix(slice.max));
+  }
+  const Tensor global_max = reference::to_tensor(max, dtype).reshape({rows});
+  Matrix sum = Matrix::Zero(1, rows);
+  Matrix target = Matrix::Zero(1, rows);
+  for (Slice& slice : slices) {
+    kernels::sum_exp_and_target(slice.logits, labels, slice.place, kIgnore, global_max, slice.sum,
+                                slice.target);
+    sum += to_matrix(slice.sum);
+    target += to_matrix(slice.target);
+  }
+  const Tensor global_sum = reference::to_tensor(sum, dtype).reshape({rows});
+  const Tensor global_target = reference::to_tensor(target, dtype).reshape({rows});
+  Tensor loss = Tensor::empty({}, DType::Float64);
+  Tensor counted = Tensor::empty({}, DType::Float64);
+  kernels::negative_log_likelihood(global_sum, global_target, labels, kIgnore, loss, counted);
+  Outcome outcome{loss.item(), counted.item(), Matrix(rows, logits.size(1))};
+  for (Slice& slice : slices) {
+    kernels::softmax_minus_one_hot(slice.logits, labels, slice.place, kIgnore, global_max,
+                                   global_sum, factor);
+    if (slice.logits.numel() == 0) continue;
+    const Matrix gradient = to_matrix(slice.logits);
+    outcome.gradient.middleCols(slice.place.first_column, slice.place.columns) =
+        gradient.leftCols(slice.place.columns);
+    EXPECT_TRUE((gradient.rightCols(padding).array() == 0.0).all());
+  }
+  return outcome;
+}
+
+// Softmax cross-entropy by its definition, in float64.
+Outcome expected_of(const Tensor& logits, const Tensor& labels) {
+  const Matrix z = to_matrix(logits);
+  Outcome outcome{0.0, 0.0, Matrix::Zero(z.rows(), z.cols())};
+  for (Eigen::Index m = 0; m < z.rows(); ++m) {
+    const std::int64_t label = labels.data<std::int32_t>()[m];
+    if (label == kIgnore) continue;
+    const Eigen::RowVectorXd e =
+        (z.row(m).array() - z.row(m).maxCoeff()).unaryExpr([](double x) { return std::exp(x); });
+    outcome.gradient.row(m) = e / e.sum();
+    outcome.gradient(m, label) -= 1.0;
+    outcome.loss += std::log(e.sum()) - (z(m, label) - z.row(m).maxCoeff());
+    outcome.counted += 1.0;
+  }
+  return outcome;
+}
+
+double gradient_difference(const Outcome& a, const Outcome& b) {
+  return (a.gradient - b.gradient).norm() / b.gradient.norm();
+}
+
+TEST_P(CrossEntropyTest, WholeVocabulary) {
+  const Shape shapes[] = {{1, 2}, {1, 48}, {37, 48}, {257, 1000}, {3, 50257}};
+  for (const Shape& shape : shapes) {
+    const Tensor logits = random_tensor(shape, dtype(), 1, 3.0);
+    const Tensor labels = random_ids({shape[0]}, 0, static_cast<std::int32_t>(shape[1]), 2);
+    const Outcome outcome = run(logits, labels, {shape[1]});
+    const Outcome expected = expected_of(logits, labels);
+    EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance()) << shape.to_string();
+    EXPECT_EQ(outcome.counted, expected.counted);
+    EXPECT_LT(gradient_difference(outcome, expected), tolerance()) << shape.to_string();
+  }
+}
+
+TEST_P(CrossEntropyTest, SlicesEqualTheWhole) {
+  const Tensor logits = random_tensor({37, 96}, dtype(), 1, 3.0);
+  // Targets in each slice, and at the edges between them.
+  Tensor labels = random_ids({37}, 0, 96, 2);
+  const std::int32_t edges[] = {0, 39, 40, 95};
+  std::copy(std::begin(edges), std::end(edges), labels.data<std::int32_t>());
+  const Outcome expected = expected_of(logits, labels);
+  for (std::int64_t padding : {0, 1, 31}) {
+    for (const std::vector<std::int64_t>& widths :
+         {std::vector<std::int64_t>{40, 56}, {96, 0}, {1, 39, 40, 16}}) {
+      const Outcome outcome = run(logits, labels, widths, padding);
+      EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+      EXPECT_LT(gradient_difference(outcome, expected), tolerance());
+    }
+  }
+}
+
+TEST_P(CrossEntropyTest, FactorScalesTheGradient) {
+  const Tensor logits = random_tensor({5, 48}, dtype(), 1);
+  const Tensor labels = random_ids({5}, 0, 48, 2);
+  Outcome expected = expected_of(logits, labels);
+  expected.gradient *= 0.125;
+  EXPECT_LT(gradient_difference(run(logits, labels, {48}, 0, 0.125), expected), tolerance());
+}
+
+TEST_P(CrossEntropyTest, LargeLogitsStayFinite) {
+  const Tensor logits = random_tensor({37, 48}, dtype(), 1, 1000.0);
+  const Tensor labels = random_ids({37}, 0, 48, 2);
+  const Outcome outcome = run(logits, labels, {20, 28});
+  const Outcome expected = expected_of(logits, labels);
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_TRUE(outcome.gradient.allFinite());
+  EXPECT_LT(gradient_difference(outcome, expected), tolerance());
+}
+
+TEST_P(CrossEntropyTest, IgnoredRowsCountForNothing) {
+  const Tensor logits = random_tensor({37, 48}, dtype(), 1);
+  Tensor labels = random_ids({37}, 0, 48, 2);
+  for (std::int64_t m = 0; m < 37; m += 3) labels.slice(0, m, 1).fill(kIgnore);
+  const Outcome outcome = run(logits, labels, {40, 8}, 2);
+  const Outcome expected = expected_of(logits, labels);
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_EQ(outcome.counted, 24.0);
+  EXPECT_TRUE((outcome.gradient.row(0).array() == 0.0).all());
+  EXPECT_LT(gradient_difference(outcome, expected), tolerance());
+
+  const Outcome nothing = run(logits, Tensor::full({37}, kIgnore, DType::Int32), {48});
+  EXPECT_EQ(nothing.loss, 0.0);
+  EXPECT_EQ(nothing.counted, 0.0);
+  EXPECT_TRUE((nothing.gradient.array() == 0.0).all());
+}
+
+TEST_P(CrossEntropyTest, ANanLogitMakesTheLossNan) {
+  const Tensor labels = Tensor::zeros({3}, DType::Int32);
+  for (std::int64_t column : {0, 47, 999}) {
+    Tensor logits = random_tensor({3, 1000}, dtype(), 1);
+    logits.slice(0, 1, 1).slice(1, column, 1).fill(std::nan(""));
+    const Outcome outcome = run(logits, labels, {1000});
+    EXPECT_TRUE(std::isnan(outcome.loss)) << column;
+    EXPECT_TRUE(outcome.gradient.row(1).array().isNaN().all());
+    EXPECT_TRUE(outcome.gradient.row(0).allFinite());
+  }
+}
+
+TEST_P(CrossEntropyTest, MinusInfinityIsAProbabilityOfZero) {
+  Tensor logits = random_tensor({3, 100}, dtype(), 1);
+  logits.slice(1, 7, 60).fill(-std::numeric_limits<double>::infinity());
+  const Tensor labels = Tensor::zeros({3}, DType::Int32);
+  const Outcome outcome = run(logits, labels, {100});
+  const Outcome expected = expected_of(logits, labels);
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_LT(gradient_difference(outcome, expected), tolerance());
+}
+
+TEST_P(CrossEntropyTest, TheNumberOfThreadsChangesNoBit) {
+  const Tensor logits = random_tensor({200, 1000}, dtype(), 1);
+  const Tensor labels = random_ids({200}, 0, 1000, 2);
+  const Outcome first = run(logits, labels, {1000});
+  for (int threads : {1, 2, 3}) {
+    const IntraOpThreads scope(threads);
+    const Outcome again = run(logits, labels, {1000});
+    EXPECT_EQ(again.loss, first.loss);
+    EXPECT_EQ(again.gradient, first.gradient);
+  }
+}
+
+TEST_P(CrossEntropyTest, RowMaxOfNoColumnsIsMinusInfinity) {
+  Tensor max = Tensor::empty({2}, dtype());
+  kernels::row_max(Tensor::zeros({2, 8}, dtype()), {64, 0}, max);
+  EXPECT_EQ(max.slice(0, 1, 1).item(), -std::numeric_limits<double>::infinity());
+}
+
+TEST_P(CrossEntropyTest, RowMaxDoesNotHideANan) {
+  for (std::int64_t column : {0, 31, 32, 99}) {
+    Tensor logits = random_tensor({1, 100}, dtype(), 1);
+    logits.slice(1, column, 1).fill(std::nan(""));
+    Tensor max = Tensor::empty({1}, dtype());
+    kernels::row_max(logits, {0, 100}, max);
+    EXPECT_TRUE(std::isnan(max.item())) << column;
+  }
+}
+
+TEST_P(CrossEntropyTest, Errors) {
+  Tensor logits = Tensor::zeros({2, 8}, dtype());
+  Tensor rows = Tensor::full({2}, 1.0, dtype());
+  Tensor other = Tensor::zeros({2}, dtype());
+  const Tensor labels = Tensor::from(std::vector<std::int32_t>{0, -3}, {2});
+  EXPECT_EQ(error_of([&] {
+              kernels::row_max(logits, {0, 9}, rows);
+            }),
+            "[row_max] the slice has 9 real columns; expected 0 to 8 for logits of shape [2, 8]");
+  EXPECT_EQ(error_of([&] {
+              kernels::sum_exp_and_target(logits, labels, {0, 8}, kIgnore, rows, other, other);
+            }),
+            "[sum_exp_and_target] label -3 at position 1 is negative; expected a token id or "
+            "ignore_index -100");
+  EXPECT_THAT(error_of([&] {
+                kernels::softmax_minus_one_hot(logits, rows, {0, 8}, kIgnore, rows, rows, 1.0);
+              }),
+              HasSubstr("[softmax_minus_one_hot] labels holds"));
+  Tensor narrow = Tensor::zeros({1}, DType::Float32);
+  EXPECT_THAT(error_of([&] {
+                kernels::negative_log_likelihood(rows, rows, labels, kIgnore, narrow, narrow);
+              }),
+              HasSubstr("one float64 element"));
+}
+
+}  // namespace
+}  // namespace shardgrad

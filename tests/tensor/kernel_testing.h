@@ -1,0 +1,62 @@
+// What the kernels' tests share: the two floating types, their tolerances, thread counts and error
+// messages.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+#include "tensor/parallel_for.h"
+#include "tensor/shape.h"
+
+namespace shardgrad::kernel_testing {
+
+/// A test that runs in float32 and in float64: write TEST_P(Name, ...) and, once,
+/// INSTANTIATE_TEST_SUITE_P(Dtypes, Name, floating_dtypes(), dtype_name).
+class FloatingTest : public ::testing::TestWithParam<DType> {
+ protected:
+  static DType dtype() { return GetParam(); }
+  /// Bound on ||result - reference|| / ||reference||.
+  static double tolerance() { return dtype() == DType::Float32 ? 1e-6 : 1e-12; }
+};
+
+inline auto floating_dtypes() { return ::testing::Values(DType::Float32, DType::Float64); }
+
+inline std::string dtype_name(const ::testing::TestParamInfo<DType>& info) {
+  return name_of(info.param);
+}
+
+/// One element, one row, one column, odd sizes, and a size that is worth several threads.
+inline std::vector<Shape> awkward_matrices() {
+  return {{1, 1}, {1, 48}, {37, 1}, {37, 48}, {257, 1000}};
+}
+
+/// Sets the number of threads for its lifetime.
+class IntraOpThreads {
+ public:
+  explicit IntraOpThreads(int threads) : before_(intra_op_threads()) {
+    set_intra_op_threads(threads);
+  }
+  ~IntraOpThreads() { set_intra_op_threads(before_); }
+  IntraOpThreads(const IntraOpThreads&) = delete;
+  IntraOpThreads& operator=(const IntraOpThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+/// The message of the Error that `call` throws; empty when it throws none.
+template <class Call>
+std::string error_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace shardgrad::kernel_testing

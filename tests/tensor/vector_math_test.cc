@@ -1,0 +1,106 @@
+#include "tensor/kernels/vector_math.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace shardgrad::cpu {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+// The largest |function(x) - reference(x)| in units in the last place of the rounded reference,
+// over every 1009th float of [low, high].
+template <class Function, class Reference>
+double worst_ulps(float low, float high, const Function& function, const Reference& reference) {
+  double worst = 0.0;
+  for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 1009) {
+    const float x = detail::float_of(static_cast<std::uint32_t>(bits));
+    if (!(x >= low && x <= high)) continue;
+    const double expected = reference(static_cast<double>(x));
+    const float rounded = std::fabs(static_cast<float>(expected));
+    const double ulp = std::nextafter(rounded, kInfinity) - rounded;
+    const double error = std::fabs(static_cast<double>(function(x)) - expected) / ulp;
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+TEST(VectorMath, ExpIsAccurate) {
+  const auto function = [](float x) { return exp(x); };
+  const auto reference = [](double x) { return std::exp(x); };
+  EXPECT_LT(worst_ulps(-87.3f, 88.72f, function, reference), 1.5);
+  EXPECT_LT(worst_ulps(-110.0f, -87.3f, function, reference), 1.5);  // subnormal results
+}
+
+TEST(VectorMath, TanhIsAccurate) {
+  EXPECT_LT(
+      worst_ulps(
+          -20.0f, 20.0f, [](float x) { return tanh(x); }, [](double x) { return std::tanh(x); }),
+      3.0);
+}
+
+TEST(VectorMath, ErfIsAccurate) {
+  EXPECT_LT(worst_ulps(
+                -6.0f, 6.0f, [](float x) { return erf(x); }, [](double x) { return std::erf(x); }),
+            3.0);
+}
+
+TEST(VectorMath, LimitsAreExact) {
+  EXPECT_EQ(exp(0.0f), 1.0f);
+  EXPECT_EQ(exp(-kInfinity), 0.0f);
+  EXPECT_EQ(exp(-1e38f), 0.0f);
+  EXPECT_EQ(exp(-104.5f), 0.0f);
+  EXPECT_EQ(exp(88.73f), kInfinity);
+  EXPECT_EQ(exp(1e38f), kInfinity);
+  EXPECT_EQ(exp(kInfinity), kInfinity);
+  for (float large : {10.0f, 1e10f, kInfinity}) {
+    EXPECT_EQ(tanh(large), 1.0f);
+    EXPECT_EQ(tanh(-large), -1.0f);
+    EXPECT_EQ(erf(large), 1.0f);
+    EXPECT_EQ(erf(-large), -1.0f);
+  }
+  EXPECT_EQ(tanh(0.0f), 0.0f);
+  EXPECT_TRUE(std::signbit(tanh(-0.0f)));
+  EXPECT_EQ(erf(0.0f), 0.0f);
+}
+
+TEST(VectorMath, NanStaysNan) {
+  for (float nan : {kNan, -kNan}) {
+    EXPECT_TRUE(std::isnan(exp(nan)));
+    EXPECT_TRUE(std::isnan(tanh(nan)));
+    EXPECT_TRUE(std::isnan(erf(nan)));
+  }
+}
+
+// One value, computed alone and at every place of a vectorised loop of every short length.
+TEST(VectorMath, VectorBodyAndTailAgree) {
+  for (float x : {-3.7f, -0.9f, -1e-3f, 0.3f, 1.4f, 20.0f}) {
+    volatile float alone = x;
+    const float exp_alone = exp(alone);
+    const float tanh_alone = tanh(alone);
+    const float erf_alone = erf(alone);
+    for (int count = 1; count <= 40; ++count) {
+      const std::vector<float> in(static_cast<std::size_t>(count), x);
+      std::vector<float> exps(in.size()), tanhs(in.size()), erfs(in.size());
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        exps[i] = exp(in[i]);
+        tanhs[i] = tanh(in[i]);
+        erfs[i] = erf(in[i]);
+      }
+      for (int i = 0; i < count; ++i) {
+        ASSERT_EQ(exps[i], exp_alone);
+        ASSERT_EQ(tanhs[i], tanh_alone);
+        ASSERT_EQ(erfs[i], erf_alone);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shardgrad::cpu
