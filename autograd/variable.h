@@ -69,6 +69,10 @@ class Gradients {
   /// d loss / d output, contiguous.
   const Tensor& output() const { return output_; }
 
+  /// Moves d loss / d output out: the caller may write into it if it is the sole owner. output() is
+  /// undefined afterwards.
+  Tensor take_output() { return std::move(output_); }
+
   /// False for an input that no gradient may flow into: its gradient need not be computed.
   bool needed(int input) const;
 

@@ -21,24 +21,28 @@ std::size_t round_to_class(std::size_t bytes) {
 
 void* take_from_system(std::size_t bytes) {
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
-  const std::size_t padded = (bytes + alignment - 1) / alignment * alignment;
-  void* block = std::aligned_alloc(alignment, padded);
+  void* block = nullptr;
+  if (posix_memalign(&block, alignment, bytes) != 0) block = nullptr;
   require(block != nullptr, "allocator",
           "the system has no {} bytes left; use a smaller batch, sequence or model, or more tensor "
           "parallel ranks",
           bytes);
   // Advice only: without huge pages the block works the same, with more page faults.
-  if (alignment == kHugePage) madvise(block, padded, MADV_HUGEPAGE);
+  if (alignment == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
   return block;
 }
 
 }  // namespace
 
+std::size_t CachingAllocator::block_size(std::size_t bytes) const {
+  return pass_through_ ? std::max<std::size_t>(bytes, 1) : round_to_class(bytes);
+}
+
 CachingAllocator::~CachingAllocator() { release_cached_blocks(); }
 
 void* CachingAllocator::allocate(std::size_t bytes) {
-  const std::size_t size = round_to_class(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
+  const std::size_t size = block_size(bytes);
   void* block = nullptr;
   auto& cached = free_blocks_[size];
   if (!cached.empty()) {
@@ -55,8 +59,8 @@ void* CachingAllocator::allocate(std::size_t bytes) {
 }
 
 void CachingAllocator::deallocate(void* block, std::size_t bytes) {
-  const std::size_t size = round_to_class(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
+  const std::size_t size = block_size(bytes);
   stats_.bytes_in_use -= static_cast<std::int64_t>(size);
   if (pass_through_) {
     std::free(block);

@@ -40,8 +40,8 @@ class CachingAllocator {
   /// Gives every cached (unused) block back to the system.
   void release_cached_blocks();
 
-  /// With `enabled`, each request goes to the system and each free back to it, so that memory
-  /// checkers see every buffer's bounds.
+  /// With `enabled`, each request goes to the system at its exact size and each free back to it, so
+  /// that memory checkers see every buffer's bounds. Set while no block is in use.
   void set_pass_through(bool enabled);
 
   AllocatorStats stats() const;
@@ -50,6 +50,8 @@ class CachingAllocator {
   void reset_peak();
 
  private:
+  std::size_t block_size(std::size_t bytes) const;
+
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_blocks_;  // by rounded size
   AllocatorStats stats_;

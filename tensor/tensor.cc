@@ -28,8 +28,8 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
     require(extent >= 0, "Tensor::empty", "shape {} has a negative extent", shape.to_string());
   }
   Tensor tensor;
-  tensor.storage_ = std::make_shared<Storage>(
-      static_cast<std::size_t>(shape.numel()) * size_of(dtype), device);
+  tensor.storage_ =
+      std::make_shared<Storage>(static_cast<std::size_t>(shape.numel()) * size_of(dtype), device);
   tensor.shape_ = shape;
   tensor.strides_ = row_major_strides(shape);
   tensor.dtype_ = dtype;
@@ -140,8 +140,7 @@ void* Tensor::checked_data(DType requested) const {
   require(defined(), "Tensor::data", "the tensor is undefined");
   require(requested == dtype_, "Tensor::data", "the tensor holds {}, not {}", name_of(dtype_),
           name_of(requested));
-  return static_cast<char*>(storage_->data()) +
-         static_cast<std::size_t>(offset_) * size_of(dtype_);
+  return static_cast<char*>(storage_->data()) + static_cast<std::size_t>(offset_) * size_of(dtype_);
 }
 
 }  // namespace shardgrad

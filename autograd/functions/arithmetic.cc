@@ -27,10 +27,11 @@ Variable scale(const Variable& x, double factor) {
 Variable sum(const Variable& x) {
   Tensor out = Tensor::empty({1}, DType::Float64, x.value().device());
   kernels::sum(x.value(), out);
-  return record("sum", {x}, out, [shape = x.shape(), dtype = x.value().dtype()](Gradients& gradients) {
-    const Tensor& dy = gradients.output();
-    gradients.add(0, Tensor::full(shape, dy.item(), dtype, dy.device()));
-  });
+  return record("sum", {x}, out,
+                [shape = x.shape(), dtype = x.value().dtype()](Gradients& gradients) {
+                  const Tensor& dy = gradients.output();
+                  gradients.add(0, Tensor::full(shape, dy.item(), dtype, dy.device()));
+                });
 }
 
 Variable add_bias(Variable x, const Variable& bias) {

@@ -10,14 +10,14 @@ Variable causal_attention(const Variable& qkv, const Tensor& key_padding_mask,
   Tensor log_sum_exp =
       Tensor::empty({shape.batch, shape.heads, shape.tokens}, input.dtype(), input.device());
   kernels::attention_forward(input, key_padding_mask, shape, dropout, out, log_sum_exp);
-  return record("causal_attention", {qkv}, out,
-                [qkv = input, key_padding_mask, shape, dropout, out,
-                 log_sum_exp](Gradients& gradients) {
-                  Tensor dqkv = Tensor::empty_like(qkv);
-                  kernels::attention_backward(qkv, key_padding_mask, out, log_sum_exp,
-                                              gradients.output(), shape, dropout, dqkv);
-                  gradients.add(0, std::move(dqkv));
-                });
+  return record(
+      "causal_attention", {qkv}, out,
+      [qkv = input, key_padding_mask, shape, dropout, out, log_sum_exp](Gradients& gradients) {
+        Tensor dqkv = Tensor::empty_like(qkv);
+        kernels::attention_backward(qkv, key_padding_mask, out, log_sum_exp, gradients.output(),
+                                    shape, dropout, dqkv);
+        gradients.add(0, std::move(dqkv));
+      });
 }
 
 }  // namespace shardgrad

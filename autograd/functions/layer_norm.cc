@@ -7,10 +7,10 @@ namespace shardgrad {
 Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta,
                     double epsilon) {
   const Tensor& input = x.value();
-  require(input.rank() == 2 && gamma.shape() == Shape{input.size(1)} &&
-              beta.shape() == gamma.shape(),
-          "layer_norm", "x is {}, gamma {}, beta {}; expected [M, D], [D], [D]",
-          x.shape().to_string(), gamma.shape().to_string(), beta.shape().to_string());
+  require(
+      input.rank() == 2 && gamma.shape() == Shape{input.size(1)} && beta.shape() == gamma.shape(),
+      "layer_norm", "x is {}, gamma {}, beta {}; expected [M, D], [D], [D]", x.shape().to_string(),
+      gamma.shape().to_string(), beta.shape().to_string());
   Tensor y = Tensor::empty_like(input);
   Tensor mean = Tensor::empty({input.size(0)}, input.dtype(), input.device());
   Tensor rstd = Tensor::empty_like(mean);
@@ -31,9 +31,8 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
                     };
                     auto [dgamma, accumulate_gamma] = target(1);
                     auto [dbeta, accumulate_beta] = target(2);
-                    kernels::layer_norm_backward_parameters(x, mean, rstd, dy, dgamma,
-                                                            accumulate_gamma, dbeta,
-                                                            accumulate_beta);
+                    kernels::layer_norm_backward_parameters(
+                        x, mean, rstd, dy, dgamma, accumulate_gamma, dbeta, accumulate_beta);
                   }
                 });
 }

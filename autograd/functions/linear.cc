@@ -13,23 +13,23 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
   kernels::gemm(x.value(), weight.value().transpose(0, 1), bias.value(), y, false);
   std::vector<Variable> inputs{x, weight};
   if (bias.defined()) inputs.push_back(bias);
-  return record("linear", std::move(inputs), y,
-                [x = x.value(), weight = weight.value(),
-                 has_bias = bias.defined()](Gradients& gradients) {
-                  const Tensor& dy = gradients.output();
-                  if (gradients.needed(0)) {
-                    auto [dx, accumulate] = gradients.target(0);
-                    kernels::gemm(dy, weight, Tensor(), dx, accumulate);
-                  }
-                  if (gradients.needed(1)) {
-                    auto [dweight, accumulate] = gradients.target(1);
-                    kernels::gemm(dy.transpose(0, 1), x, Tensor(), dweight, accumulate);
-                  }
-                  if (has_bias && gradients.needed(2)) {
-                    auto [dbias, accumulate] = gradients.target(2);
-                    kernels::sum_rows(dy, dbias, accumulate);
-                  }
-                });
+  return record(
+      "linear", std::move(inputs), y,
+      [x = x.value(), weight = weight.value(), has_bias = bias.defined()](Gradients& gradients) {
+        const Tensor& dy = gradients.output();
+        if (gradients.needed(0)) {
+          auto [dx, accumulate] = gradients.target(0);
+          kernels::gemm(dy, weight, Tensor(), dx, accumulate);
+        }
+        if (gradients.needed(1)) {
+          auto [dweight, accumulate] = gradients.target(1);
+          kernels::gemm(dy.transpose(0, 1), x, Tensor(), dweight, accumulate);
+        }
+        if (has_bias && gradients.needed(2)) {
+          auto [dbias, accumulate] = gradients.target(2);
+          kernels::sum_rows(dy, dbias, accumulate);
+        }
+      });
 }
 
 }  // namespace shardgrad

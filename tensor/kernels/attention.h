@@ -10,12 +10,12 @@ namespace shardgrad {
 
 /// The shape of one attention call, and this rank's place among all heads.
 struct AttentionShape {
-  std::int64_t batch = 0;       ///< B, sequences
-  std::int64_t tokens = 0;      ///< T, tokens of a sequence
-  std::int64_t heads = 0;       ///< H, heads on this rank
-  std::int64_t head_dim = 0;    ///< Dh
-  std::int64_t first_head = 0;  ///< global index of this rank's first head
-  std::int64_t all_heads = 0;   ///< heads of the whole layer
+  std::int64_t batch = 0;           ///< B, sequences
+  std::int64_t tokens = 0;          ///< T, tokens of a sequence
+  std::int64_t heads = 0;           ///< H, heads on this rank
+  std::int64_t head_dim = 0;        ///< Dh
+  std::int64_t first_head = 0;      ///< global index of this rank's first head
+  std::int64_t all_heads = 0;       ///< heads of the whole layer
   std::int64_t first_sequence = 0;  ///< index of the first sequence within the step's global batch
 };
 

@@ -15,9 +15,7 @@ struct DropoutMask {
   std::int64_t first_element = 0;  ///< global index of the tensor's first element
 
   /// An element is kept when its random word is at least this.
-  std::uint32_t threshold() const {
-    return static_cast<std::uint32_t>(probability * 4294967296.0);
-  }
+  std::uint32_t threshold() const { return static_cast<std::uint32_t>(probability * 4294967296.0); }
   /// Factor of the kept elements, so that the expectation is unchanged.
   double scale() const { return 1.0 / (1.0 - probability); }
 };

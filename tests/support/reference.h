@@ -18,7 +18,8 @@ Matrix to_matrix(const Tensor& tensor);
 /// A tensor with the matrix's shape and values.
 Tensor to_tensor(const Matrix& matrix, DType dtype);
 
-/// Normal(0, scale^2) elements from a std::mt19937_64, so independent of the project's own generator.
+/// Normal(0, scale^2) elements from a std::mt19937_64, so independent of the project's own
+/// generator.
 Tensor random_tensor(const Shape& shape, DType dtype, std::uint64_t seed, double scale = 1.0);
 
 /// Int32 elements, uniform in [low, high).
