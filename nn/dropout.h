@@ -1,0 +1,33 @@
+// Dropout as a layer: it knows its place in the model.
+#pragma once
+
+#include <string_view>
+
+#include "autograd/functions/dropout.h"
+#include "nn/forward_context.h"
+
+namespace shardgrad {
+
+/// Zeroes elements of a replicated token matrix with a given probability while training. The mask
+/// is a function of (seed, site, layer, step, global element): the same on every rank.
+class Dropout {
+ public:
+  /// `site` and `layer` tell this layer's masks from those of all others.
+  /// @throws Error unless 0 <= probability < 1.
+  Dropout(double probability, std::string_view site, std::int64_t layer = 0);
+
+  /// dropout(x); x [B*T, D]. x itself when not training.
+  Variable forward(const Variable& x, const ForwardContext& context) const;
+
+  /// residual + dropout(x), in place of x when it was moved in. x, residual [B*T, D].
+  Variable forward_add(Variable x, const Variable& residual, const ForwardContext& context) const;
+
+  /// The mask of a tensor whose first element has global index `first_element`.
+  DropoutMask mask(const ForwardContext& context, std::int64_t first_element) const;
+
+ private:
+  double probability_;
+  std::uint64_t stream_;
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,19 @@
+#include "nn/layer_norm.h"
+
+#include "autograd/functions/layer_norm.h"
+
+namespace shardgrad {
+
+LayerNorm::LayerNorm(std::int64_t features, double epsilon, const ParameterOptions& options)
+    : epsilon_(epsilon) {
+  require(features > 0, "LayerNorm", "features {} must be positive", features);
+  const ShardSpec shard = ShardSpec::replicated({features});
+  weight_ = register_parameter("weight", shard, Initializer::ones(), options);
+  bias_ = register_parameter("bias", shard, Initializer::zeros(), options);
+}
+
+Variable LayerNorm::forward(const Variable& x) const {
+  return layer_norm(x, weight_->variable, bias_->variable, epsilon_);
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,25 @@
+// Layer normalisation as a layer.
+#pragma once
+
+#include "nn/module.h"
+
+namespace shardgrad {
+
+/// (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension. Replicated on
+/// every tensor-parallel rank. Source: Ba, Kiros, Hinton, arXiv:1607.06450.
+class LayerNorm : public Module {
+ public:
+  /// @throws Error unless features is positive.
+  explicit LayerNorm(std::int64_t features, double epsilon = 1e-5,
+                     const ParameterOptions& options = {});
+
+  /// x [M, features] -> [M, features].
+  Variable forward(const Variable& x) const;
+
+ private:
+  double epsilon_;
+  ParameterPointer weight_;
+  ParameterPointer bias_;
+};
+
+}  // namespace shardgrad

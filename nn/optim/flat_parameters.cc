@@ -1,0 +1,60 @@
+#include "nn/optim/flat_parameters.h"
+
+#include <algorithm>
+
+namespace shardgrad {
+namespace {
+
+bool is_decayed(const NamedParameter& entry) {
+  return entry.parameter->variable.shape().rank() > 1;
+}
+
+// The elements that a parameter takes up: whole cache lines.
+std::int64_t padded_numel(const NamedParameter& entry) {
+  const Tensor& value = entry.parameter->variable.value();
+  const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(value.dtype()));
+  return (value.numel() + line - 1) / line * line;
+}
+
+}  // namespace
+
+FlatParameters::FlatParameters(std::vector<NamedParameter> parameters)
+    : parameters_(std::move(parameters)) {
+  require(!parameters_.empty(), "FlatParameters", "there are no parameters");
+  std::stable_partition(parameters_.begin(), parameters_.end(), is_decayed);
+  std::int64_t total = 0;
+  for (const NamedParameter& entry : parameters_) {
+    total += padded_numel(entry);
+    if (is_decayed(entry)) decayed_numel_ = total;
+  }
+  const Tensor& first = parameters_.front().parameter->variable.value();
+  values_ = Tensor::zeros({total}, first.dtype(), first.device());
+  gradients_ = Tensor::zeros_like(values_);
+  std::int64_t offset = 0;
+  for (const NamedParameter& entry : parameters_) {
+    Variable& variable = entry.parameter->variable;
+    require(
+        variable.value().dtype() == first.dtype() && variable.value().device() == first.device(),
+        "FlatParameters", "{} is {} on {}; expected {} on {} as for {}", entry.name,
+        name_of(variable.value().dtype()), variable.value().device().to_string(),
+        name_of(first.dtype()), first.device().to_string(), parameters_.front().name);
+    Tensor value = values_.slice(0, offset, variable.value().numel()).reshape(variable.shape());
+    value.copy_from(variable.value());
+    gradient_views_.push_back(gradients_.slice(0, offset, value.numel()).reshape(variable.shape()));
+    variable.mutable_value() = std::move(value);
+    variable.set_gradient_buffer(gradient_views_.back());
+    offset += padded_numel(entry);
+  }
+}
+
+void FlatParameters::clear_gradients() {
+  for (const NamedParameter& entry : parameters_) entry.parameter->variable.clear_gradient();
+}
+
+void FlatParameters::complete_gradients() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (!parameters_[i].parameter->variable.gradient().defined()) gradient_views_[i].fill(0.0);
+  }
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,42 @@
+// All parameters of a model in one buffer, and all their gradients in another.
+#pragma once
+
+#include <vector>
+
+#include "nn/parameter.h"
+
+namespace shardgrad {
+
+/// Moves the values and gradients of parameters into two flat buffers, of which they become views:
+/// the optimizer then makes one pass over memory, and gradients are collected where it reads them.
+///
+/// Matrices (rank 2 and above), which weight decay applies to, come first, then vectors. Each
+/// parameter begins at a cache line; the gaps hold zeros.
+class FlatParameters {
+ public:
+  /// @throws Error when there is none, or the dtypes or devices differ.
+  explicit FlatParameters(std::vector<NamedParameter> parameters);
+
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  Tensor& values() { return values_; }        ///< [numel]
+  Tensor& gradients() { return gradients_; }  ///< [numel]
+  std::int64_t numel() const { return values_.numel(); }
+  /// Elements [0, decayed_numel()) are those that weight decay applies to.
+  std::int64_t decayed_numel() const { return decayed_numel_; }
+
+  /// Forgets all gradients: before the first backward pass of a step.
+  void clear_gradients();
+
+  /// Makes the gradient of every parameter that the backward passes did not reach zero: before the
+  /// flat buffer is read.
+  void complete_gradients();
+
+ private:
+  std::vector<NamedParameter> parameters_;
+  std::vector<Tensor> gradient_views_;
+  Tensor values_;
+  Tensor gradients_;
+  std::int64_t decayed_numel_ = 0;
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,53 @@
+// Parameter: a trainable tensor, or this rank's shard of one.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "autograd/variable.h"
+#include "nn/shard_spec.h"
+
+namespace shardgrad {
+
+/// What a parameter starts as.
+struct Initializer {
+  enum class Kind { Zeros, Ones, Normal };
+  Kind kind = Kind::Zeros;
+  double standard_deviation = 0.0;  ///< of Normal, whose mean is 0
+
+  static Initializer zeros() { return {Kind::Zeros, 0.0}; }
+  static Initializer ones() { return {Kind::Ones, 0.0}; }
+  static Initializer normal(double standard_deviation) {
+    return {Kind::Normal, standard_deviation};
+  }
+};
+
+/// Element type and place of a module's parameters.
+struct ParameterOptions {
+  DType dtype = DType::Float32;
+  Device device = {};
+};
+
+/// A leaf variable of the shard's local shape, what part of the global tensor it is, and how it is
+/// initialised. Modules share it by pointer: two that hold the same one are tied.
+struct Parameter {
+  /// The value is uninitialised until initialize_parameters() or a checkpoint fills it.
+  Parameter(ShardSpec spec, Initializer init, const ParameterOptions& options)
+      : variable(Tensor::empty(spec.local_shape(), options.dtype, options.device), true),
+        shard(std::move(spec)),
+        initializer(init) {}
+
+  Variable variable;
+  ShardSpec shard;
+  Initializer initializer;
+};
+
+using ParameterPointer = std::shared_ptr<Parameter>;
+
+/// A parameter under its full name, such as "blocks.0.attention.query_key_value.weight".
+struct NamedParameter {
+  std::string name;
+  ParameterPointer parameter;
+};
+
+}  // namespace shardgrad
