@@ -145,6 +145,20 @@ TEST(GraphMemoryTest, SavedTensorsAreFreedOnTheWay) {
   EXPECT_TRUE(loss.requires_grad());
 }
 
+// A handle on a result keeps its value alive, not what its function had saved nor what lies below.
+TEST(GraphMemoryTest, HandlesKeepOnlyTheirValue) {
+  constexpr std::int64_t kBytes = 256 * 1024 * 8;
+  const Variable x(random64({256, 1024}, 1), true);
+  backward(sum(x));
+  const std::int64_t before = bytes_in_use();
+  const Variable held = gelu(scale(gelu(x), 2.0));
+  const Variable loss = sum(gelu(held));
+  EXPECT_GE(bytes_in_use() - before, 2 * kBytes);
+  backward(loss);
+  EXPECT_LE(bytes_in_use() - before, kBytes + 4096);
+  EXPECT_EQ(held.shape(), x.shape());
+}
+
 // Without a graph nothing is saved at all.
 TEST(GraphMemoryTest, NothingIsSavedWithoutAGraph) {
   constexpr std::int64_t kBytes = 256 * 1024 * 8;
