@@ -38,6 +38,18 @@ TEST(LayerNormTest, LargeEpsilon) {
                          {random64({7, 5}, 1), random64({5}, 2), random64({5}, 3)});
 }
 
+// One vector as scale and shift, a leaf and a result: two gradients for one tensor.
+TEST(LayerNormTest, OneVectorForBothParameters) {
+  const std::vector<Tensor> inputs{random64({7, 5}, 1), random64({5}, 2)};
+  expect_gradients_match([](const Inputs& in) { return layer_norm(in[0], in[1], in[1]); }, inputs);
+  expect_gradients_match(
+      [](const Inputs& in) {
+        const Variable both = gelu(in[1]);
+        return layer_norm(in[0], both, both);
+      },
+      inputs);
+}
+
 // Only what needs a gradient gets one, and it is the same as when everything does.
 TEST(LayerNormTest, PartsThatNeedNoGradient) {
   const Tensor x = random64({7, 5}, 1), gamma = random64({5}, 2), beta = random64({5}, 3);
