@@ -49,9 +49,11 @@ void backward(const Variable& loss, double seed) {
             "forward pass again",
             node->name);
   }
-  Node& root = *loss.node_;
-  root.gradient = Tensor::full(root.shape, seed, root.dtype, root.device);
-  root.has_gradient = true;
+  Node start;  // consumes the loss, so that a loss that is itself a leaf collects like any other
+  start.name = "backward";
+  start.inputs = {loss.node_};
+  Gradients(start, Tensor())
+      .add(0, Tensor::full(loss.shape(), seed, loss.value().dtype(), loss.value().device()));
   for (NodePointer& entry : order) {
     const NodePointer node = std::move(entry);  // freed at the end of its turn
     if (node->is_leaf) {

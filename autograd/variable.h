@@ -82,7 +82,8 @@ class Gradients {
     bool accumulate;  ///< add to what it holds; when false it is uninitialised, overwrite it
   };
   /// The memory that collects the gradient of `input`, for a kernel that can add to it: a GEMM with
-  /// beta = 1 straight into the flat gradient buffer. The kernel must write all of it.
+  /// beta = 1 straight into the flat gradient buffer. The kernel must write all of it, and the
+  /// target be let go of before that of another input, which may be the same variable.
   Target target(int input);
 
   /// Hands over a finished gradient of `input`. The tensor is kept, not copied, unless something is

@@ -23,16 +23,15 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
                     kernels::layer_norm_backward_input(x, gamma, mean, rstd, dy, dx, accumulate);
                   }
                   if (gradients.needed(1) || gradients.needed(2)) {
-                    // One pass computes both; an unneeded one goes to memory of its own.
-                    auto target = [&](int input) {
-                      return gradients.needed(input)
-                                 ? gradients.target(input)
-                                 : Gradients::Target{Tensor::empty_like(gamma), false};
-                    };
-                    auto [dgamma, accumulate_gamma] = target(1);
-                    auto [dbeta, accumulate_beta] = target(2);
-                    kernels::layer_norm_backward_parameters(
-                        x, mean, rstd, dy, dgamma, accumulate_gamma, dbeta, accumulate_beta);
+                    // One pass computes both. The shift's gradient is added after it, as scale and
+                    // shift may be one variable; an unneeded one goes to memory of its own.
+                    Tensor dbeta = Tensor::empty_like(gamma);
+                    auto [dgamma, accumulate] =
+                        gradients.needed(1) ? gradients.target(1)
+                                            : Gradients::Target{Tensor::empty_like(gamma), false};
+                    kernels::layer_norm_backward_parameters(x, mean, rstd, dy, dgamma, accumulate,
+                                                            dbeta, false);
+                    gradients.add(2, std::move(dbeta));
                   }
                 });
 }

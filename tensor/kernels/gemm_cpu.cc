@@ -9,7 +9,6 @@
 #include <tuple>
 
 #include "tensor/kernels/copy.h"
-#include "tensor/kernels/elementwise.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/parallel_for.h"
 
@@ -183,7 +182,9 @@ void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool 
           c.strides().to_string());
   if (problem.k == 0) {  // an empty sum
     if (!accumulate) fill(c, 0.0);
-    if (bias.defined()) add_bias(c, bias, c);
+    for (std::int64_t row = 0; problem.bias && row < problem.m; ++row) {  // c may be a slice
+      c.slice(0, row, 1).copy_from(bias.reshape({1, problem.n}));
+    }
     return;
   }
   problem.a = layout_of(a, "a");
