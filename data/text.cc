@@ -28,23 +28,20 @@ bool append_file(const std::string& path, std::string& text) {
   require(file.is_open(), kWhere, "cannot open {}: {}; make it readable for this user", path,
           std::strerror(errno));
   const std::size_t start = text.size();
-  std::error_code no_size;  // a pipe has none: the text then grows as it comes
-  const std::uintmax_t size = fs::file_size(path, no_size);
-  if (!no_size) text.reserve(start + size);
-  bool probed = false;
-  std::size_t chunk = kProbeBytes;
-  while (file) {
+  for (std::size_t chunk = kProbeBytes; file; chunk = kReadBytes) {
     const std::size_t end = text.size();
     text.resize(end + chunk);
     file.read(&text[end], static_cast<std::streamsize>(chunk));
     text.resize(end + static_cast<std::size_t>(file.gcount()));
     require(!file.bad(), kWhere, "cannot read {}: {}", path, std::strerror(errno));
-    if (!probed && std::memchr(text.data() + end, '\0', text.size() - end) != nullptr) {
+    if (chunk != kProbeBytes) continue;
+    if (std::memchr(text.data() + end, '\0', text.size() - end) != nullptr) {
       text.resize(start);
       return false;
     }
-    probed = true;
-    chunk = kReadBytes;
+    std::error_code no_size;  // a pipe has none: the text then grows as it comes
+    const std::uintmax_t size = fs::file_size(path, no_size);
+    if (!no_size) text.reserve(start + size + kReadBytes);  // with room for the last, empty read
   }
   return true;
 }
@@ -80,6 +77,9 @@ std::vector<std::string> files_below(const std::string& root) {
     for (const std::string& entry : visible_entries(folder)) {
       // A link that leads nowhere, a socket or a pipe holds no text; opening one could block.
       const fs::file_status status = fs::status(entry, error);
+      require(
+          status.type() != fs::file_type::none || error == std::errc::too_many_symbolic_link_levels,
+          kWhere, "cannot look at {}: {}; make it readable for this user", entry, error.message());
       if (fs::is_directory(status)) {
         folders.push_back(entry);
       } else if (fs::is_regular_file(status)) {
