@@ -1,0 +1,97 @@
+#include "data/token_dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "tests/data/error_message.h"
+
+namespace shardgrad {
+namespace {
+
+/// 0, 1, 2, ..., size - 1.
+TokenDataset counting(std::int64_t size) {
+  std::vector<std::uint16_t> tokens(static_cast<std::size_t>(size));
+  std::iota(tokens.begin(), tokens.end(), std::uint16_t{0});
+  return TokenDataset(std::move(tokens));
+}
+
+TEST(TokenDataset, HoldsItsTokens) {
+  const TokenDataset dataset({7, 65535, 0});
+  EXPECT_EQ(dataset.size(), 3);
+  EXPECT_EQ(dataset[0], 7);
+  EXPECT_EQ(dataset[1], 65535);
+  EXPECT_EQ(dataset.data()[2], 0);
+  EXPECT_EQ(TokenDataset({}).size(), 0);
+}
+
+TEST(TokenDataset, SlicesShareTheTokens) {
+  const TokenDataset dataset = counting(10);
+  const TokenDataset part = dataset.slice(2, 6).slice(1, 3);
+  EXPECT_EQ(part.size(), 3);
+  EXPECT_EQ(part[0], 3);
+  EXPECT_EQ(part[2], 5);
+  EXPECT_EQ(part.data(), dataset.data() + 3);
+  EXPECT_EQ(dataset.slice(10, 0).size(), 0);
+}
+
+TEST(TokenDataset, SliceOutlivesTheWhole) {
+  TokenDataset part = counting(10).slice(4, 2);
+  EXPECT_EQ(part[0], 4);
+  EXPECT_EQ(part[1], 5);
+}
+
+TEST(TokenDataset, SliceSaysWhatIsOutOfRange) {
+  const auto message = [](std::int64_t start, std::int64_t length) {
+    return error_message([&] { counting(10).slice(start, length); });
+  };
+  EXPECT_EQ(message(8, 3),
+            "[TokenDataset::slice] start 8 and length 3 are out of range for 10 tokens");
+  constexpr std::int64_t kLargest = 9223372036854775807;
+  for (const auto& [start, length] : {std::pair<std::int64_t, std::int64_t>{-1, 2},
+                                      {2, -1},
+                                      {11, 0},
+                                      {1, kLargest},
+                                      {kLargest, 1}}) {
+    EXPECT_NE(message(start, length), "no error") << start << ", " << length;
+  }
+}
+
+TEST(TokenDataset, SplitHoldsOutTheTail) {
+  const TokenDataset dataset = counting(100);
+  const DatasetSplit split = dataset.split(0.29);
+  EXPECT_EQ(split.training.size(), 71);
+  EXPECT_EQ(split.held_out.size(), 29);
+  EXPECT_EQ(split.training[0], 0);
+  EXPECT_EQ(split.training[70], 70);
+  EXPECT_EQ(split.held_out[0], 71);
+  EXPECT_EQ(split.held_out[28], 99);
+  EXPECT_EQ(split.held_out.data(), dataset.data() + 71);
+}
+
+TEST(TokenDataset, SplitOfAPartStaysInIt) {
+  const DatasetSplit split = counting(100).slice(10, 20).split(0.25);
+  EXPECT_EQ(split.training[0], 10);
+  EXPECT_EQ(split.held_out[0], 25);
+  EXPECT_EQ(split.held_out.size(), 5);
+}
+
+TEST(TokenDataset, NothingCanBeHeldOut) {
+  const DatasetSplit split = counting(10).split(0.0);
+  EXPECT_EQ(split.training.size(), 10);
+  EXPECT_EQ(split.held_out.size(), 0);
+}
+
+TEST(TokenDataset, SplitSaysWhichFractionsItTakes) {
+  EXPECT_EQ(error_message([] { counting(10).split(1.0); }),
+            "[TokenDataset::split] held_out_fraction 1 is out of range; expected 0 <= "
+            "held_out_fraction < 1");
+  EXPECT_EQ(error_message([] { counting(10).split(-0.1); }),
+            "[TokenDataset::split] held_out_fraction -0.1 is out of range; expected 0 <= "
+            "held_out_fraction < 1");
+  EXPECT_NE(error_message([] { counting(10).split(std::nan("")); }), "no error");
+}
+
+}  // namespace
+}  // namespace shardgrad
