@@ -1,0 +1,41 @@
+#include "parallel/column_parallel_linear.h"
+
+#include <cmath>
+
+#include "autograd/functions/linear.h"
+#include "parallel/divisors.h"
+#include "parallel/regions.h"
+
+namespace shardgrad {
+
+ColumnParallelLinear::ColumnParallelLinear(std::int64_t in_features, std::int64_t out_features,
+                                           bool bias, bool gather_output,
+                                           Communicator& tensor_parallel,
+                                           const ParallelLinearOptions& options)
+    : tensor_parallel_(tensor_parallel), gather_output_(gather_output) {
+  constexpr const char* kName = "ColumnParallelLinear";
+  require(in_features > 0, kName, "in_features is {}; expected at least 1", in_features);
+  divided(out_features, tensor_parallel, kName, "out_features");
+  require(!gather_output || options.segments == 1, kName,
+          "gather_output with {} segments would interleave them; expected 1 segment",
+          options.segments);
+  const int rank = tensor_parallel.rank(), ranks = tensor_parallel.world_size();
+  const double deviation = options.standard_deviation > 0.0
+                               ? options.standard_deviation
+                               : 1.0 / std::sqrt(static_cast<double>(in_features));
+  weight_ =
+      register_parameter("weight", {{out_features, in_features}, 0, rank, ranks, options.segments},
+                         Initializer::normal(deviation), options.parameters);
+  if (bias) {
+    bias_ = register_parameter("bias", {{out_features}, 0, rank, ranks, options.segments},
+                               Initializer::zeros(), options.parameters);
+  }
+}
+
+Variable ColumnParallelLinear::forward(Variable x) const {
+  Variable y = linear(copy_to_tensor_parallel(std::move(x), tensor_parallel_), weight_->variable,
+                      bias_ ? bias_->variable : Variable());
+  return gather_output_ ? gather_from_tensor_parallel(std::move(y), tensor_parallel_) : y;
+}
+
+}  // namespace shardgrad

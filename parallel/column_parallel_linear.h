@@ -1,0 +1,41 @@
+// A linear layer whose output features are split over the ranks.
+#pragma once
+
+#include "nn/module.h"
+#include "parallel/communicator.h"
+
+namespace shardgrad {
+
+/// How the weights of a parallel linear layer are made.
+struct ParallelLinearOptions {
+  ParameterOptions parameters;
+  /// Of the weights' normal draw; 0: 1 / sqrt(in_features), with the global in_features.
+  double standard_deviation = 0.0;
+  /// Column-parallel only: the output is this many tensors side by side, each cut on its own.
+  std::int64_t segments = 1;
+};
+
+/// y = x W^T + b with W [out_features, in_features] cut by rows: rank r computes its slice of the
+/// output features from the whole input (Megatron-LM's column-parallel layer; W is A^T there).
+/// Forward: f at the input, local GEMM, and all-gather if gather_output. Backward: all-reduce of
+/// dx.
+class ColumnParallelLinear : public Module {
+ public:
+  /// `tensor_parallel` must outlive the layer and its graphs.
+  /// @throws Error unless tp divides out_features; gather_output goes with segments = 1 only.
+  ColumnParallelLinear(std::int64_t in_features, std::int64_t out_features, bool bias,
+                       bool gather_output, Communicator& tensor_parallel,
+                       const ParallelLinearOptions& options = {});
+
+  /// x [M, in_features], replicated -> [M, out_features / tp], or [M, out_features] if
+  /// gather_output.
+  Variable forward(Variable x) const;
+
+ private:
+  Communicator& tensor_parallel_;
+  bool gather_output_;
+  ParameterPointer weight_;
+  ParameterPointer bias_;
+};
+
+}  // namespace shardgrad

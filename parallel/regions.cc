@@ -1,0 +1,67 @@
+#include "parallel/regions.h"
+
+namespace shardgrad {
+namespace {
+
+using Transform = Tensor (*)(Tensor x, Communicator& group);
+
+Tensor identity(Tensor x, Communicator&) { return x; }
+
+Tensor all_reduced(Tensor x, Communicator& group) {
+  Tensor sum = x.is_sole_owner() && x.is_contiguous() ? std::move(x) : x.clone();
+  group.all_reduce(sum);
+  return sum;
+}
+
+// This rank's part of the last dim.
+Tensor own_part(Tensor x, Communicator& group) {
+  const std::int64_t part = x.size(-1) / group.world_size();
+  return x.slice(x.rank() - 1, group.rank() * part, part).contiguous();
+}
+
+// The parts of all ranks along the last dim. They arrive one after the other, so are interleaved.
+Tensor all_parts(Tensor x, Communicator& group) {
+  const std::int64_t ranks = group.world_size(), rows = x.size(0), part = x.size(1);
+  Tensor stacked = Tensor::empty({ranks * rows, part}, x.dtype(), x.device());
+  group.all_gather(x.contiguous(), stacked);
+  return stacked.reshape({ranks, rows, part})
+      .transpose(0, 1)
+      .contiguous()
+      .reshape({rows, ranks * part});
+}
+
+// The one combinator: a transformation of the value, and its conjugate for the gradient.
+Variable region(const char* name, Variable x, Communicator& group, Transform forward,
+                Transform backward) {
+  require(x.value().rank() == 2, name, "x is {}; expected [M, N]", x.shape().to_string());
+  if (group.world_size() == 1) return x;
+  Tensor value = std::move(x).release_value();  // x is left as the graph's edge only
+  return record(name, {std::move(x)}, forward(std::move(value), group),
+                [&group, backward](Gradients& gradients) {
+                  gradients.add(0, backward(gradients.take_output(), group));
+                });
+}
+
+}  // namespace
+
+Variable copy_to_tensor_parallel(Variable x, Communicator& tensor_parallel) {
+  return region("copy_to_tensor_parallel", std::move(x), tensor_parallel, identity, all_reduced);
+}
+
+Variable reduce_from_tensor_parallel(Variable x, Communicator& tensor_parallel) {
+  return region("reduce_from_tensor_parallel", std::move(x), tensor_parallel, all_reduced,
+                identity);
+}
+
+Variable scatter_to_tensor_parallel(Variable x, Communicator& tensor_parallel) {
+  require(x.size(-1) % tensor_parallel.world_size() == 0, "scatter_to_tensor_parallel",
+          "the last dim of {} is not divisible by tp={}", x.shape().to_string(),
+          tensor_parallel.world_size());
+  return region("scatter_to_tensor_parallel", std::move(x), tensor_parallel, own_part, all_parts);
+}
+
+Variable gather_from_tensor_parallel(Variable x, Communicator& tensor_parallel) {
+  return region("gather_from_tensor_parallel", std::move(x), tensor_parallel, all_parts, own_part);
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,39 @@
+#include "parallel/row_parallel_linear.h"
+
+#include <cmath>
+
+#include "autograd/functions/arithmetic.h"
+#include "autograd/functions/linear.h"
+#include "parallel/divisors.h"
+#include "parallel/regions.h"
+
+namespace shardgrad {
+
+RowParallelLinear::RowParallelLinear(std::int64_t in_features, std::int64_t out_features, bool bias,
+                                     bool input_is_parallel, Communicator& tensor_parallel,
+                                     const ParallelLinearOptions& options)
+    : tensor_parallel_(tensor_parallel), input_is_parallel_(input_is_parallel) {
+  constexpr const char* kName = "RowParallelLinear";
+  divided(in_features, tensor_parallel, kName, "in_features");
+  require(out_features > 0, kName, "out_features is {}; expected at least 1", out_features);
+  require(options.segments == 1, kName, "segments is {}; expected 1", options.segments);
+  const double deviation = options.standard_deviation > 0.0
+                               ? options.standard_deviation
+                               : 1.0 / std::sqrt(static_cast<double>(in_features));
+  weight_ = register_parameter(
+      "weight",
+      {{out_features, in_features}, 1, tensor_parallel.rank(), tensor_parallel.world_size()},
+      Initializer::normal(deviation), options.parameters);
+  if (bias) {
+    bias_ = register_parameter("bias", ShardSpec::replicated({out_features}), Initializer::zeros(),
+                               options.parameters);
+  }
+}
+
+Variable RowParallelLinear::forward(Variable x) const {
+  if (!input_is_parallel_) x = scatter_to_tensor_parallel(std::move(x), tensor_parallel_);
+  Variable y = reduce_from_tensor_parallel(linear(x, weight_->variable), tensor_parallel_);
+  return bias_ ? add_bias(std::move(y), bias_->variable) : y;
+}
+
+}  // namespace shardgrad
