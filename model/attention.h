@@ -1,0 +1,33 @@
+// Multi-head self-attention, its heads split over the ranks.
+#pragma once
+
+#include "model/gpt_config.h"
+#include "nn/dropout.h"
+#include "parallel/row_parallel_linear.h"
+
+namespace shardgrad {
+
+/// Causal self-attention (Vaswani et al., arXiv:1706.03762): a column-parallel projection to the
+/// q, k, v of this rank's heads, attention on those heads alone, and a row-parallel projection
+/// back, whose all-reduce is the only communication forward.
+class MultiHeadSelfAttention : public Module {
+ public:
+  /// `layer` is the block's index: it keys the dropout of the probabilities.
+  MultiHeadSelfAttention(const GPTConfig& config, std::int64_t layer, Communicator& tensor_parallel,
+                         const ParameterOptions& options);
+
+  /// x [B*T, d_model] -> [B*T, d_model], before the residual dropout. key_padding_mask int32
+  /// [B, T], 0 hides a token from all others, or undefined.
+  Variable forward(Variable x, const Tensor& key_padding_mask, const ForwardContext& context) const;
+
+ private:
+  std::int64_t n_heads_;
+  std::int64_t local_heads_;
+  std::int64_t first_head_;
+  std::int64_t head_dim_;
+  ColumnParallelLinear query_key_value_;
+  RowParallelLinear projection_;
+  Dropout dropout_;
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,129 @@
+#include "model/gpt_model.h"
+
+#include "autograd/functions/arithmetic.h"
+#include "autograd/functions/linear.h"
+#include "parallel/regions.h"
+
+namespace shardgrad {
+namespace {
+
+constexpr const char* kName = "GPTModel";
+constexpr std::int32_t kIgnoreIndex = -100;
+
+const GPTConfig& validated(const GPTConfig& config, const Communicator& tensor_parallel) {
+  config.validate(tensor_parallel.world_size());
+  return config;
+}
+
+void require_shape(const Tensor& tensor, const Shape& shape, const char* what) {
+  require(tensor.dtype() == DType::Int32 && tensor.shape() == shape, kName,
+          "{} is {} {}; expected int32 {}", what, name_of(tensor.dtype()),
+          tensor.shape().to_string(), shape.to_string());
+}
+
+// 0..T-1 for each of B sequences, [B*T].
+Tensor positions(std::int64_t batch, std::int64_t tokens) {
+  Tensor ids = Tensor::empty({batch * tokens}, DType::Int32);
+  std::int32_t* id = ids.data<std::int32_t>();
+  for (std::int64_t i = 0; i < batch * tokens; ++i) id[i] = static_cast<std::int32_t>(i % tokens);
+  return ids;
+}
+
+// targets [b, t] = labels [b, t + 1]; nothing follows the last token. [B*T].
+Tensor shifted(const Tensor& labels) {
+  const std::int64_t tokens = labels.size(1);
+  Tensor targets = labels.clone().reshape({labels.numel()});
+  std::int32_t* target = targets.data<std::int32_t>();
+  for (std::int64_t i = 0; i < targets.numel(); ++i) {
+    target[i] = (i + 1) % tokens == 0 ? kIgnoreIndex : target[i + 1];
+  }
+  return targets;
+}
+
+}  // namespace
+
+GPTModel::GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
+                   const ParameterOptions& options)
+    : config_(validated(config, tensor_parallel)),
+      tensor_parallel_(tensor_parallel),
+      token_embedding_(config.vocab_size, config.d_model, tensor_parallel, config.initializer_range,
+                       options),
+      position_embedding_(config.max_position_embeddings, config.d_model, config.initializer_range,
+                          options),
+      embedding_dropout_(config.dropout, "embedding"),
+      final_norm_(config.d_model, config.layer_norm_epsilon, options) {
+  register_module("token_embedding", token_embedding_);
+  register_module("position_embedding", position_embedding_);
+  for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
+    blocks_.push_back(std::make_unique<TransformerBlock>(config, layer, tensor_parallel, options));
+    register_module("blocks." + std::to_string(layer), *blocks_.back());
+  }
+  register_module("final_norm", final_norm_);
+  head_ = config.tie_embeddings
+              ? token_embedding_.weight()
+              : register_parameter("head.weight",
+                                   {{config.vocab_size, config.d_model},
+                                    0,
+                                    tensor_parallel.rank(),
+                                    tensor_parallel.world_size()},
+                                   Initializer::normal(config.initializer_range), options);
+}
+
+Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
+                                 const ForwardContext& context) const {
+  require(input_ids.rank() == 2 && input_ids.dtype() == DType::Int32 && input_ids.numel() > 0,
+          kName, "input_ids is {} {}; expected int32 [B, T]", name_of(input_ids.dtype()),
+          input_ids.shape().to_string());
+  const std::int64_t batch = input_ids.size(0), tokens = input_ids.size(1);
+  require(tokens <= config_.max_position_embeddings, kName,
+          "{} tokens are more than max_position_embeddings {}; shorten the sequence", tokens,
+          config_.max_position_embeddings);
+  if (attention_mask.defined()) require_shape(attention_mask, input_ids.shape(), "attention_mask");
+  ForwardContext layer_context = context;
+  layer_context.tokens = tokens;
+  const Tensor ids = input_ids.contiguous().reshape({batch * tokens});
+  const Tensor mask = attention_mask.defined() ? attention_mask.contiguous() : Tensor();
+  Variable x = embedding_dropout_.forward(
+      add(token_embedding_.forward(ids), position_embedding_.forward(positions(batch, tokens))),
+      layer_context);
+  for (const auto& block : blocks_) x = block->forward(x, mask, layer_context);
+  return final_norm_.forward(x);
+}
+
+Variable GPTModel::local_logits(Variable hidden) const {
+  return linear(copy_to_tensor_parallel(std::move(hidden), tensor_parallel_), head_->variable);
+}
+
+GPTOutput GPTModel::forward(const Tensor& input_ids, const Tensor& attention_mask,
+                            const Tensor& labels, const ForwardContext& context) const {
+  if (labels.defined()) require_shape(labels, input_ids.shape(), "labels");
+  const Variable local = local_logits(hidden_states(input_ids, attention_mask, context));
+  GPTOutput output;
+  const Variable all = gather_from_tensor_parallel(local, tensor_parallel_);
+  const Shape shape{input_ids.size(0), input_ids.size(1), config_.vocab_size};
+  if (all.size(1) == config_.vocab_size) {
+    output.logits = reshape(all, shape);
+  } else {
+    // The padding of the vocabulary is cut off; what a user of the logits does with them is not
+    // differentiated through it.
+    output.logits =
+        Variable(all.value().slice(1, 0, config_.vocab_size).contiguous().reshape(shape));
+  }
+  if (labels.defined()) {
+    output.loss =
+        vocab_parallel_cross_entropy(local, shifted(labels), config_.vocab_size, tensor_parallel_);
+  }
+  return output;
+}
+
+Variable GPTModel::loss(const Tensor& input_ids, const Tensor& targets,
+                        const ForwardContext& context, double normalizer) const {
+  require_shape(targets, input_ids.shape(), "targets");
+  CrossEntropyOptions options;
+  options.normalizer = normalizer;
+  return vocab_parallel_cross_entropy(local_logits(hidden_states(input_ids, {}, context)),
+                                      targets.contiguous().reshape({targets.numel()}),
+                                      config_.vocab_size, tensor_parallel_, options);
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,62 @@
+// The GPT language model.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/gpt_config.h"
+#include "model/transformer_block.h"
+#include "nn/embedding.h"
+#include "parallel/vocab_parallel.h"
+
+namespace shardgrad {
+
+/// What GPTModel::forward gives.
+struct GPTOutput {
+  Variable logits;  ///< [B, T, vocab_size], the same on every rank
+  Variable loss;    ///< float64 [1]; undefined without labels
+};
+
+/// A GPT, or this rank's shard of one. There is one model for any tensor-parallel size: in a group
+/// of one the parallel layers are dense ones.
+class GPTModel : public Module {
+ public:
+  /// `tensor_parallel` must outlive the model and its graphs. Parameters are uninitialised; see
+  /// initialize_parameters(). @throws Error as GPTConfig::validate does.
+  GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
+           const ParameterOptions& options = {});
+
+  const GPTConfig& config() const { return config_; }
+
+  /// Logits of every position and, with `labels`, the mean loss of predicting token t + 1 from
+  /// tokens 0..t: the shift is made here, so labels may be the input_ids themselves.
+  /// input_ids, attention_mask, labels int32 [B, T]. attention_mask (or undefined): 0 hides a token
+  /// from all others; a row may be hidden whole. labels (or undefined): -100 counts for nothing.
+  /// @throws Error for an id outside the vocabulary, T above max_position_embeddings, or shapes
+  /// that do not fit.
+  GPTOutput forward(const Tensor& input_ids, const Tensor& attention_mask, const Tensor& labels,
+                    const ForwardContext& context = {}) const;
+
+  /// The loss alone, on targets that are already shifted: targets [b, t] follows input_ids [b, t].
+  /// Nothing of the logits is gathered. `normalizer` as in CrossEntropyOptions.
+  Variable loss(const Tensor& input_ids, const Tensor& targets, const ForwardContext& context,
+                double normalizer = 0.0) const;
+
+ private:
+  // The output of the last layer norm, [B*T, d_model].
+  Variable hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
+                         const ForwardContext& context) const;
+  // This rank's columns of the logits, [B*T, ceil(vocab_size / tp)].
+  Variable local_logits(Variable hidden) const;
+
+  GPTConfig config_;
+  Communicator& tensor_parallel_;
+  VocabParallelEmbedding token_embedding_;
+  Embedding position_embedding_;
+  Dropout embedding_dropout_;
+  std::vector<std::unique_ptr<TransformerBlock>> blocks_;
+  LayerNorm final_norm_;
+  ParameterPointer head_;
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,168 @@
+// The promise of the project: tp = 2 and 4 compute what tp = 1 computes, dropout on.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "model/gpt_model.h"
+#include "nn/optim/adamw.h"
+#include "parallel/launch.h"
+#include "parallel/sharded_parameters.h"
+#include "tests/support/reference.h"
+
+namespace shardgrad {
+namespace {
+
+using Tensors = std::map<std::string, Tensor>;
+
+GPTConfig small_config(bool tied) {
+  GPTConfig config;
+  config.vocab_size = 101;  // not divisible by 2 or 4
+  config.max_position_embeddings = 37;
+  config.n_layers = 2;
+  config.n_heads = 4;
+  config.d_model = 48;
+  config.d_ff = 96;
+  config.dropout = 0.1;
+  config.tie_embeddings = tied;
+  return config;
+}
+
+struct TrainingRun {
+  Tensors initial, gradients, parameters;  // gathered
+  std::vector<double> losses, norms;
+};
+
+// Trains a few clipped steps at the given tensor-parallel size.
+TrainingRun train(int tp, DType dtype, bool tied, int steps) {
+  TrainingRun run;
+  run_ranks(tp, 1, [&](Communicator& world) {
+    GPTModel model(small_config(tied), world, {dtype});
+    FlatParameters flat(model.named_parameters());
+    initialize_parameters(model, 7);
+    const auto gather = [&](bool gradient, Tensors& all) {
+      for (const auto& [name, parameter] : model.named_parameters()) {
+        const Variable& variable = parameter->variable;
+        const Tensor global = gather_shards(gradient ? variable.gradient() : variable.value(),
+                                            parameter->shard, world);
+        if (world.rank() == 0) all[name] = global;
+      }
+    };
+    gather(false, run.initial);
+    AdamW optimizer(flat);
+    const Tensor ids = reference::random_ids({3, 37}, 0, 101, 5);
+    const Tensor targets = reference::random_ids({3, 37}, 0, 101, 6);
+    for (int step = 0; step < steps; ++step) {
+      flat.clear_gradients();
+      ForwardContext context;
+      context.training = true;
+      context.seed = 7;
+      context.step = step;
+      const Variable loss = model.loss(ids, targets, context);
+      backward(loss);
+      const double norm = gradient_norm(flat, world);
+      if (step == 0) gather(true, run.gradients);
+      optimizer.step(1e-2, clip_coefficient(norm, 0.5));
+      if (world.rank() == 0) {
+        run.losses.push_back(loss.value().item());
+        run.norms.push_back(norm);
+      }
+    }
+    gather(false, run.parameters);
+  });
+  return run;
+}
+
+double worst_difference(const Tensors& a, const Tensors& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0.0;
+  for (const auto& [name, tensor] : b) {
+    const double difference = reference::relative_difference(a.at(name), tensor);
+    if (!(difference <= worst)) worst = difference;
+  }
+  return worst;
+}
+
+double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
+
+class ParityTest : public ::testing::TestWithParam<std::tuple<int, bool>> {};
+
+TEST_P(ParityTest, Float64EqualsOneRank) {
+  const auto [tp, tied] = GetParam();
+  const TrainingRun one = train(1, DType::Float64, tied, 5),
+                    many = train(tp, DType::Float64, tied, 5);
+  for (const auto& [name, tensor] : one.initial) {
+    EXPECT_TRUE(reference::bitwise_equal(many.initial.at(name), tensor)) << name;
+  }
+  for (int step = 0; step < 5; ++step) {
+    EXPECT_LT(relative(many.losses[step], one.losses[step]), 1e-9) << "step " << step;
+    EXPECT_LT(relative(many.norms[step], one.norms[step]), 1e-9) << "step " << step;
+    EXPECT_GT(one.norms[step], 0.5) << "the gradients of step " << step << " are not clipped";
+  }
+  for (const auto& [name, tensor] : one.gradients) {
+    // The key bias shifts every score of a query alike: its gradient is zero but for rounding.
+    EXPECT_LT(reference::relative_difference(many.gradients.at(name), tensor), 1e-9) << name;
+  }
+  EXPECT_LT(worst_difference(many.parameters, one.parameters), 1e-9);
+}
+
+TEST_P(ParityTest, Float32EqualsOneRank) {
+  const auto [tp, tied] = GetParam();
+  const TrainingRun one = train(1, DType::Float32, tied, 20),
+                    many = train(tp, DType::Float32, tied, 20);
+  EXPECT_LT(relative(many.losses[0], one.losses[0]), 1e-5);
+  EXPECT_LT(relative(many.norms[0], one.norms[0]), 1e-5);
+  EXPECT_LT(worst_difference(many.gradients, one.gradients), 1e-5);
+  for (int step = 0; step < 20; ++step) {
+    EXPECT_LT(relative(many.losses[step], one.losses[step]), 1e-4) << "step " << step;
+    EXPECT_LT(relative(many.norms[step], one.norms[step]), 1e-4) << "step " << step;
+  }
+}
+
+TEST_P(ParityTest, TheSameRunTwiceIsBitwiseTheSame) {
+  const auto [tp, tied] = GetParam();
+  const TrainingRun first = train(tp, DType::Float32, tied, 3),
+                    second = train(tp, DType::Float32, tied, 3);
+  EXPECT_EQ(first.losses, second.losses);
+  EXPECT_EQ(first.norms, second.norms);
+  for (const auto& [name, tensor] : first.parameters) {
+    EXPECT_TRUE(reference::bitwise_equal(second.parameters.at(name), tensor)) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, ParityTest,
+                         ::testing::Combine(::testing::Values(2, 4), ::testing::Bool()));
+
+TEST(GPTModel, ARowThatIsHiddenWholeGivesFiniteNumbers) {
+  run_ranks(2, 1, [](Communicator& world) {
+    GPTModel model(small_config(true), world);
+    initialize_parameters(model, 1);
+    const Tensor ids = reference::random_ids({2, 9}, 0, 101, 1);
+    Tensor mask = Tensor::full({2, 9}, 1, DType::Int32);
+    mask.slice(0, 1, 1).fill(0);
+    const GPTOutput output = model.forward(ids, mask, ids);
+    EXPECT_EQ(output.logits.shape(), (Shape{2, 9, 101}));
+    EXPECT_TRUE(std::isfinite(output.loss.value().item()));
+    backward(output.loss);
+    for (const auto& [name, parameter] : model.named_parameters()) {
+      EXPECT_TRUE(reference::to_matrix(parameter->variable.gradient()).allFinite()) << name;
+    }
+  });
+}
+
+TEST(GPTModel, TheLossOfForwardIsThatOfShiftedTargets) {
+  run_ranks(1, 1, [](Communicator& world) {
+    GPTModel model(small_config(true), world, {DType::Float64});
+    initialize_parameters(model, 1);
+    const Tensor ids = reference::random_ids({2, 9}, 0, 101, 1);
+    const double with_shift = model.forward(ids, {}, ids).loss.value().item();
+    const double shifted =
+        model.loss(ids.slice(1, 0, 8), ids.slice(1, 1, 8), ForwardContext{}).value().item();
+    EXPECT_NEAR(with_shift, shifted, 1e-12);
+  });
+}
+
+}  // namespace
+}  // namespace shardgrad
