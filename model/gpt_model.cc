@@ -99,16 +99,9 @@ GPTOutput GPTModel::forward(const Tensor& input_ids, const Tensor& attention_mas
   if (labels.defined()) require_shape(labels, input_ids.shape(), "labels");
   const Variable local = local_logits(hidden_states(input_ids, attention_mask, context));
   GPTOutput output;
-  const Variable all = gather_from_tensor_parallel(local, tensor_parallel_);
-  const Shape shape{input_ids.size(0), input_ids.size(1), config_.vocab_size};
-  if (all.size(1) == config_.vocab_size) {
-    output.logits = reshape(all, shape);
-  } else {
-    // The padding of the vocabulary is cut off; what a user of the logits does with them is not
-    // differentiated through it.
-    output.logits =
-        Variable(all.value().slice(1, 0, config_.vocab_size).contiguous().reshape(shape));
-  }
+  const Variable all = gather_from_tensor_parallel(local, tensor_parallel_);  // padding included
+  output.logits = reshape(first_columns(all, config_.vocab_size),
+                          {input_ids.size(0), input_ids.size(1), config_.vocab_size});
   if (labels.defined()) {
     output.loss =
         vocab_parallel_cross_entropy(local, shifted(labels), config_.vocab_size, tensor_parallel_);

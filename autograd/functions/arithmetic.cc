@@ -47,6 +47,19 @@ Variable add_bias(Variable x, const Variable& bias) {
   });
 }
 
+Variable first_columns(const Variable& x, std::int64_t count) {
+  require(x.value().rank() == 2 && count > 0 && count <= x.size(1), "first_columns",
+          "count {} does not fit x of {}; expected [M, N] and 1 <= count <= N", count,
+          x.shape().to_string());
+  return record("first_columns", {x}, x.value().slice(1, 0, count).contiguous(),
+                [shape = x.shape(), count](Gradients& gradients) {
+                  const Tensor& dy = gradients.output();
+                  Tensor dx = Tensor::zeros(shape, dy.dtype(), dy.device());
+                  dx.slice(1, 0, count).copy_from(dy);
+                  gradients.add(0, std::move(dx));
+                });
+}
+
 Variable reshape(const Variable& x, const Shape& shape) {
   Tensor view = x.value().reshape(shape);
   return record("reshape", {x}, view, [original = x.shape()](Gradients& gradients) {

@@ -17,6 +17,9 @@ Variable sum(const Variable& x);
 /// x [M, N] + bias [N] on every row. When nobody else holds x (it was moved in), in place.
 Variable add_bias(Variable x, const Variable& bias);
 
+/// The first `count` columns of x [M, N]: [M, count].
+Variable first_columns(const Variable& x, std::int64_t count);
+
 /// The same elements under another shape; one extent may be -1.
 Variable reshape(const Variable& x, const Shape& shape);
 

@@ -74,6 +74,17 @@ TEST(ArithmeticTest, SumOfFloat32) {
   EXPECT_EQ(relative_difference(x.gradient(), Matrix::Constant(37, 48, 3.0)), 0.0);
 }
 
+TEST(ArithmeticTest, FirstColumns) {
+  for (std::int64_t count : {1, 5, 48}) {
+    const Tensor x = random64({37, 48}, 1);
+    EXPECT_EQ(relative_difference(first_columns(Variable(x), count).value(),
+                                  Matrix(to_matrix(x).leftCols(count))),
+              0.0);
+    expect_gradients_match([count](const Inputs& in) { return first_columns(in[0], count); }, {x});
+  }
+  EXPECT_THROW(first_columns(Variable(random64({2, 3}, 1)), 4), Error);
+}
+
 TEST(ArithmeticTest, AddBias) {
   for (const Shape& shape : kShapes) {
     expect_gradients_match([](const Inputs& in) { return add_bias(in[0], in[1]); },

@@ -1,0 +1,117 @@
+// The classic check of tensor parallelism: one forward and backward pass of a small GPT on tp ranks
+// against one rank, dropout on.
+#include <cstdio>
+#include <map>
+
+#include "model/gpt_model.h"
+#include "parallel/launch.h"
+#include "parallel/sharded_parameters.h"
+#include "tensor/kernels/random.h"
+#include "tensor/kernels/reduce.h"
+#include "tools/program.h"
+
+namespace shardgrad {
+namespace {
+
+constexpr std::uint64_t kSeed = 123;
+constexpr std::int64_t kBatch = 2, kTokens = 16;
+
+GPTConfig check_config() {
+  GPTConfig config;
+  config.vocab_size = 10000;
+  config.max_position_embeddings = 128;
+  config.n_layers = 2;
+  config.n_heads = 4;
+  config.d_model = 128;
+  config.d_ff = 512;
+  config.dropout = 0.1;
+  return config;
+}
+
+Tensor random_ids() {
+  Tensor uniform = Tensor::empty({kBatch, kTokens}, DType::Float64);
+  kernels::fill_uniform(uniform, {kSeed, hash_name("input_ids")}, 0, 0.0, 10000.0);
+  return uniform.to(DType::Int32);
+}
+
+struct PassResult {
+  Tensor logits;
+  double loss = 0.0;
+  std::map<std::string, Tensor> gradients;
+  std::vector<double> difference_to_rank0;
+};
+
+double max_difference(const Tensor& a, const Tensor& b) {
+  Tensor difference = Tensor::empty({1}, DType::Float64);
+  kernels::max_abs_difference(a, b, difference);
+  return difference.item();
+}
+
+PassResult run_pass(int tp) {
+  PassResult result;
+  result.difference_to_rank0.resize(tp);
+  run_ranks(tp, 0, [&](Communicator& world) {
+    GPTModel model(check_config(), world);
+    initialize_parameters(model, kSeed);
+    ForwardContext context;
+    context.training = true;
+    context.seed = kSeed;
+    const Tensor ids = random_ids();
+    const GPTOutput output = model.forward(ids, {}, ids, context);
+    backward(output.loss);
+    Tensor rank0_logits = output.logits.value().clone();
+    world.broadcast(rank0_logits, 0);
+    result.difference_to_rank0[world.rank()] = max_difference(output.logits.value(), rank0_logits);
+    for (const auto& [name, parameter] : model.named_parameters()) {
+      Tensor global = gather_shards(parameter->variable.gradient(), parameter->shard, world);
+      if (world.rank() == 0) result.gradients[name] = std::move(global);
+    }
+    if (world.rank() == 0) {
+      result.logits = output.logits.value();
+      result.loss = output.loss.value().item();
+    }
+  });
+  return result;
+}
+
+void check(int tp) {
+  const PassResult parallel = run_pass(tp), single = run_pass(1);
+  fmt::print("world_size: {}\n", tp);
+  for (int rank = 0; rank < tp; ++rank) {
+    fmt::print("rank {}: max diff vs rank0: {:.1f}\n", rank, parallel.difference_to_rank0[rank]);
+  }
+  fmt::print("input_ids shape: {}\nlogits shape: {}\nloss: {:.4f}\n",
+             Shape{kBatch, kTokens}.to_string(), parallel.logits.shape().to_string(),
+             parallel.loss);
+  double gradients = 0.0;
+  for (const auto& [name, gradient] : single.gradients) {
+    gradients = std::max(gradients, max_difference(parallel.gradients.at(name), gradient));
+  }
+  const double forward = max_difference(parallel.logits, single.logits);
+  fmt::print("max diff vs tp=1 (forward): {:.1e}\nmax diff vs tp=1 (gradients): {:.1e}\n", forward,
+             gradients);
+  for (double difference : parallel.difference_to_rank0) {
+    require(difference == 0.0, "forward_tp", "the ranks' logits differ by {}; expected 0",
+            difference);
+  }
+  require(forward < 1e-5 && gradients < 1e-5, "forward_tp",
+          "tp={} differs from tp=1 by {} forward and {} in gradients; expected below 1e-5", tp,
+          forward, gradients);
+}
+
+}  // namespace
+}  // namespace shardgrad
+
+int main(int argc, char** argv) {
+  return shardgrad::run_program("forward_tp", [&] {
+    CLI::App app(
+        "Runs a small GPT forward and backward on tp tensor-parallel ranks and compares with one "
+        "rank.",
+        "forward_tp");
+    int tp = 2;
+    app.add_option("--tp", tp, "Tensor-parallel ranks: 1, 2 or 4")
+        ->check(shardgrad::at_least(1))
+        ->capture_default_str();
+    if (shardgrad::parse_command_line(app, argc, argv)) shardgrad::check(tp);
+  });
+}

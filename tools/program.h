@@ -1,0 +1,28 @@
+// What every program does around its work.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace shardgrad {
+
+/// Runs `body` and turns whatever it throws into one line on stderr and exit status 1.
+int run_program(const char* name, const std::function<void()>& body);
+
+/// Parses the command line. Returns false when it asked for --help, which has then been printed.
+/// @throws Error with the parser's message when it is wrong.
+bool parse_command_line(CLI::App& app, int argc, const char* const* argv);
+
+/// `path`, relative to where the user stands: `bazel run` starts programs elsewhere, and says in
+/// BUILD_WORKING_DIRECTORY where it was called.
+std::string user_path(const std::string& path);
+
+/// The C++ source of Eigen, which the build puts beside the program.
+/// @throws Error when it is not there.
+std::string eigen_corpus_path();
+
+/// A check for CLI11 options: an integer of at least `minimum`.
+CLI::Validator at_least(std::int64_t minimum);
+
+}  // namespace shardgrad

@@ -1,0 +1,126 @@
+#include "tools/run_log.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace shardgrad {
+namespace {
+
+nlohmann::ordered_json to_json(const TrainOptions& options) {
+  const GPTConfig& model = options.model;
+  return {{"preset", options.preset},
+          {"vocab_size", model.vocab_size},
+          {"max_position_embeddings", model.max_position_embeddings},
+          {"n_layers", model.n_layers},
+          {"n_heads", model.n_heads},
+          {"d_model", model.d_model},
+          {"d_ff", model.d_ff},
+          {"dropout", model.dropout},
+          {"dtype", name_of(options.dtype)},
+          {"tp", options.tensor_parallel},
+          {"data", options.data},
+          {"batch_size", options.batch_size},
+          {"seq_len", options.seq_len},
+          {"grad_accum", options.grad_accum},
+          {"steps", options.steps},
+          {"lr", options.schedule.peak},
+          {"min_lr", options.schedule.minimum},
+          {"warmup_steps", options.schedule.warmup_steps},
+          {"weight_decay", options.adamw.weight_decay},
+          {"beta1", options.adamw.beta1},
+          {"beta2", options.adamw.beta2},
+          {"grad_clip", options.grad_clip},
+          {"seed", options.seed},
+          {"eval_interval", options.eval_interval},
+          {"eval_steps", options.eval_steps}};
+}
+
+std::unique_ptr<std::FILE, void (*)(std::FILE*)> open(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  require(file != nullptr, "train", "cannot write {}: {}; choose another --out", path,
+          std::strerror(errno));
+  return {file, [](std::FILE* f) { std::fclose(f); }};
+}
+
+// Under another name first, so that the file is there whole or not at all.
+void write_whole(const std::string& path, const std::string& text) {
+  const std::string partial = path + ".partial";
+  {
+    const auto file = open(partial);
+    require(std::fputs(text.c_str(), file.get()) >= 0 && std::fflush(file.get()) == 0, "train",
+            "cannot write {}: {}", partial, std::strerror(errno));
+  }
+  std::error_code error;
+  std::filesystem::rename(partial, path, error);
+  require(!error, "train", "cannot rename {} to {}: {}", partial, path, error.message());
+}
+
+std::string duration(double seconds) {
+  const auto total = static_cast<std::int64_t>(seconds + 0.5);
+  if (total < 60) return fmt::format("{} s", total);
+  if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
+  return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
+}
+
+}  // namespace
+
+RunLog::RunLog(const TrainOptions& options)
+    : metrics_path_(options.out + "/metrics.jsonl"),
+      total_steps_(options.steps),
+      terminal_(isatty(STDOUT_FILENO) != 0) {
+  std::error_code error;
+  std::filesystem::create_directories(options.out, error);
+  require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
+          error.message());
+  write_whole(options.out + "/config.json", to_json(options).dump(2) + "\n");
+  metrics_.reset(open(metrics_path_).release());
+}
+
+void RunLog::write(const StepMetrics& metrics) {
+  nlohmann::ordered_json line{{"step", metrics.step},
+                              {"loss", metrics.loss},
+                              {"lr", metrics.learning_rate},
+                              {"grad_norm", metrics.gradient_norm},
+                              {"tokens_per_second", metrics.tokens_per_second}};
+  if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
+  const std::string text = line.dump() + "\n";
+  require(std::fputs(text.c_str(), metrics_.get()) >= 0 && std::fflush(metrics_.get()) == 0,
+          "train", "cannot write {}: {}", metrics_path_, std::strerror(errno));
+  show(metrics);
+}
+
+void RunLog::show(const StepMetrics& metrics) {
+  const Clock::time_point now = Clock::now();
+  const bool last = metrics.step == total_steps_;
+  const double pause = terminal_ ? 0.1 : 5.0;
+  if (!last && !metrics.validation_loss && metrics.step != 1 &&
+      std::chrono::duration<double>(now - last_shown_).count() < pause) {
+    return;
+  }
+  last_shown_ = now;
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const std::string text =
+      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {:.0f} tokens/s  {}",
+                  metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
+                  metrics.learning_rate, metrics.gradient_norm, metrics.tokens_per_second,
+                  last ? "took " + duration(elapsed)
+                       : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+  fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
+  line_open_ = terminal_;
+  std::fflush(stdout);
+  if (metrics.validation_loss) {
+    say(fmt::format("step {}  validation loss {:.4f} nats per byte", metrics.step,
+                    *metrics.validation_loss));
+  }
+}
+
+void RunLog::say(const std::string& text) {
+  fmt::print("{}{}\n", line_open_ ? "\n" : "", text);
+  line_open_ = false;
+  std::fflush(stdout);
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,55 @@
+// What a training run leaves on disk and shows on the screen.
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tools/train_options.h"
+
+namespace shardgrad {
+
+/// The numbers of one optimizer step.
+struct StepMetrics {
+  std::int64_t step = 0;  ///< counted from 1
+  double loss = 0.0;      ///< nats per token, mean over the step's batch
+  double learning_rate = 0.0;
+  double gradient_norm = 0.0;  ///< global, before clipping
+  double tokens_per_second = 0.0;
+  std::optional<double> validation_loss;  ///< nats per token
+};
+
+/// Writes OUT/config.json at once and OUT/metrics.jsonl as the run goes, one whole line a step, and
+/// prints progress: on a terminal a line that is updated in place, elsewhere plain lines every few
+/// seconds.
+class RunLog {
+ public:
+  /// @throws Error when the folder or a file cannot be written.
+  explicit RunLog(const TrainOptions& options);
+
+  /// @throws Error when the line cannot be written.
+  void write(const StepMetrics& metrics);
+
+  /// Prints a line of text between progress lines.
+  void say(const std::string& text);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct CloseFile {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  void show(const StepMetrics& metrics);
+
+  std::string metrics_path_;
+  std::unique_ptr<std::FILE, CloseFile> metrics_;
+  std::int64_t total_steps_;
+  bool terminal_;
+  bool line_open_ = false;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_shown_{};
+};
+
+}  // namespace shardgrad

@@ -1,0 +1,163 @@
+#include "tools/train_options.h"
+
+#include <ctime>
+#include <optional>
+
+#include "tools/program.h"
+
+namespace shardgrad {
+namespace {
+
+// What of the preset the user changes.
+struct ModelChanges {
+  std::optional<std::int64_t> n_layers, n_heads, d_model, d_ff, max_position_embeddings;
+  std::optional<double> dropout;
+};
+
+void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& changes) {
+  const auto integer = [&](const char* name, std::optional<std::int64_t>& value, const char* text) {
+    app.add_option(name, value, text)->check(at_least(1))->group("Model");
+  };
+  app.add_option("--preset", options.preset,
+                 "Shape to start from; the options below change it. The vocabulary is the "
+                 "tokenizer's: 256 bytes")
+      ->check(CLI::IsMember(gpt_preset_names()))
+      ->capture_default_str()
+      ->group("Model");
+  integer("--n-layers", changes.n_layers, "Transformer blocks");
+  integer("--n-heads", changes.n_heads, "Attention heads; divides d_model, divisible by tp");
+  integer("--d-model", changes.d_model, "Width of the residual stream");
+  integer("--d-ff", changes.d_ff,
+          "Width inside the feed-forward layer (4 d_model if only d_model is given)");
+  integer("--max-position-embeddings", changes.max_position_embeddings, "Longest sequence");
+  app.add_option("--dropout", changes.dropout, "Probability of zeroing an activation, in [0, 1)")
+      ->check(CLI::Range(0.0, 0.999999))
+      ->group("Model");
+}
+
+void add_optimizer_options(CLI::App& app, TrainOptions& options) {
+  const auto real = [&](const char* name, double& value, double low, double high,
+                        const char* text) {
+    app.add_option(name, value, text)
+        ->check(CLI::Range(low, high))
+        ->capture_default_str()
+        ->group("Optimizer");
+  };
+  real("--lr", options.schedule.peak, 0.0, 1e6, "Peak learning rate");
+  real("--min-lr", options.schedule.minimum, 0.0, 1e6, "Learning rate at the last step");
+  app.add_option("--warmup-steps", options.schedule.warmup_steps, "Steps of linear warm-up")
+      ->check(at_least(0))
+      ->capture_default_str()
+      ->group("Optimizer");
+  real("--weight-decay", options.adamw.weight_decay, 0.0, 1e6, "AdamW decay, of matrices only");
+  real("--beta1", options.adamw.beta1, 0.0, 0.9999999, "AdamW decay of the first moment");
+  real("--beta2", options.adamw.beta2, 0.0, 0.9999999, "AdamW decay of the second moment");
+  real("--grad-clip", options.grad_clip, 0.0, 1e6, "Largest global gradient norm; 0: no clipping");
+}
+
+void add_run_options(CLI::App& app, TrainOptions& options, std::string& dtype,
+                     std::string& device) {
+  const auto integer = [&](const char* group, const char* name, std::int64_t& value,
+                           std::int64_t minimum, const char* text) {
+    app.add_option(name, value, text)
+        ->check(at_least(minimum))
+        ->capture_default_str()
+        ->group(group);
+  };
+  app.add_option("--tp", options.tensor_parallel,
+                 "Tensor-parallel ranks; the result is the same at any number")
+      ->check(at_least(1))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_option("--threads", options.threads, "Threads per rank; 0: an equal share of the cores")
+      ->check(at_least(0))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_option("--device", device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_option("--dtype", dtype, "fp32, or fp64 for checks")
+      ->check(CLI::IsMember({"fp32", "fp64"}))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_option("--data", options.data,
+                 "Text file, or folder of text files (default: the C++ source of Eigen). The last "
+                 "tenth is held out")
+      ->group("Data");
+  integer("Data", "--batch-size", options.batch_size, 1, "Sequences per step");
+  integer("Data", "--seq-len", options.seq_len, 1, "Tokens of a sequence");
+  integer("Data", "--grad-accum", options.grad_accum, 1,
+          "Micro-batches that each step's batch is split into, to save memory; the result is the "
+          "same");
+  integer("Run", "--steps", options.steps, 1, "Optimizer steps");
+  app.add_option("--seed", options.seed, "Of weights, dropout and data order")
+      ->capture_default_str()
+      ->group("Run");
+  integer("Run", "--eval-interval", options.eval_interval, 1, "Steps between validations");
+  integer("Run", "--eval-steps", options.eval_steps, 1, "Batches of a validation");
+  integer("Run", "--sample-tokens", options.sample_tokens, 0,
+          "Length of the sample at the end; 0: none");
+  app.add_option("--out", options.out,
+                 "Folder for metrics.jsonl and config.json (default: runs/DATE-TIME)")
+      ->group("Run");
+}
+
+void apply_changes(const ModelChanges& changes, GPTConfig& config) {
+  config.n_layers = changes.n_layers.value_or(config.n_layers);
+  config.n_heads = changes.n_heads.value_or(config.n_heads);
+  config.d_ff = changes.d_ff.value_or(changes.d_model ? 4 * *changes.d_model : config.d_ff);
+  config.d_model = changes.d_model.value_or(config.d_model);
+  config.max_position_embeddings =
+      changes.max_position_embeddings.value_or(config.max_position_embeddings);
+  config.dropout = changes.dropout.value_or(config.dropout);
+}
+
+void validate(const TrainOptions& options) {
+  options.model.validate(options.tensor_parallel);
+  require(options.seq_len <= options.model.max_position_embeddings, "train",
+          "--seq-len {} is above --max-position-embeddings {}; lower the first or raise the second",
+          options.seq_len, options.model.max_position_embeddings);
+  require(options.batch_size % options.grad_accum == 0, "train",
+          "--batch-size {} is not divisible by --grad-accum {}; choose a divisor",
+          options.batch_size, options.grad_accum);
+}
+
+std::string dated_folder() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof(text), "runs/%Y%m%d-%H%M%S", &parts);
+  return text;
+}
+
+}  // namespace
+
+bool parse_train_options(int argc, const char* const* argv, TrainOptions& options) {
+  CLI::App app(
+      "Trains a GPT on text, one token per byte. Without any option: a small model on the C++ "
+      "source of Eigen, in about two minutes on two cores.\n"
+      "Example: --tp=2 --data=my_notes/ --steps=2000",
+      "train");
+  ModelChanges changes;
+  std::string dtype = "fp32", device = "auto";
+  add_run_options(app, options, dtype, device);
+  add_model_options(app, options, changes);
+  add_optimizer_options(app, options);
+  if (!parse_command_line(app, argc, argv)) return false;
+  require(device != "cuda", "train",
+          "--device=cuda: this build has no CUDA kernels; choose --device=cpu");
+  options.model = gpt_preset(options.preset);
+  options.model.vocab_size = 256;
+  apply_changes(changes, options.model);
+  options.dtype = dtype == "fp64" ? DType::Float64 : DType::Float32;
+  options.schedule.total_steps = options.steps;
+  if (options.out.empty()) options.out = dated_folder();
+  options.out = user_path(options.out);
+  if (!options.data.empty()) options.data = user_path(options.data);
+  validate(options);
+  return true;
+}
+
+}  // namespace shardgrad

@@ -1,0 +1,42 @@
+// The command line of the training program.
+#pragma once
+
+#include <string>
+
+#include "model/gpt_config.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/learning_rate_schedule.h"
+
+namespace shardgrad {
+
+/// Everything that determines a training run.
+struct TrainOptions {
+  std::string preset = "nano";
+  GPTConfig model;  ///< the preset with what the user changed of it
+  DType dtype = DType::Float32;
+
+  int tensor_parallel = 1;
+  int threads = 0;  ///< per rank; 0: an equal share of the cores
+
+  std::string data;              ///< file or folder; empty: the C++ source of Eigen
+  std::int64_t batch_size = 16;  ///< sequences per step, over all micro-batches
+  std::int64_t seq_len = 128;    ///< tokens of a sequence
+  std::int64_t grad_accum = 1;   ///< micro-batches that a step's batch is split into
+
+  std::int64_t steps = 1000;
+  LearningRateSchedule schedule{2e-3, 2e-4, 100, 1000};
+  AdamWOptions adamw;
+  double grad_clip = 1.0;  ///< largest global gradient norm; 0: no clipping
+  std::uint64_t seed = 1234;
+
+  std::int64_t eval_interval = 250;  ///< steps between evaluations
+  std::int64_t eval_steps = 20;      ///< batches of an evaluation
+  std::int64_t sample_tokens = 400;  ///< length of the sample at the end; 0: none
+  std::string out;                   ///< folder for metrics.jsonl and config.json
+};
+
+/// Reads and validates the command line. Returns false when it asked for --help.
+/// @throws Error that says what is wrong and what would be right.
+bool parse_train_options(int argc, const char* const* argv, TrainOptions& options);
+
+}  // namespace shardgrad
