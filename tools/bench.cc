@@ -1,0 +1,184 @@
+// Measures full training steps against the machine's own GEMM rate:
+// `bazel run //tools:bench -- --preset=gpt2 --batch-size=4 --seq-len=64 --tp=1`.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <vector>
+
+#include "model/gpt_model.h"
+#include "nn/optim/adamw.h"
+#include "parallel/launch.h"
+#include "parallel/sharded_parameters.h"
+#include "tensor/allocator.h"
+#include "tensor/kernels/gemm.h"
+#include "tensor/kernels/random.h"
+#include "tools/program.h"
+
+namespace shardgrad {
+namespace {
+
+struct BenchOptions {
+  std::string preset = "gpt2";
+  std::int64_t batch_size = 4;
+  std::int64_t seq_len = 64;
+  int tensor_parallel = 1;
+  int threads = 0;
+  std::int64_t warmup = 2;
+  std::int64_t steps = 7;
+};
+
+// Seconds of the phases of one step.
+struct StepTimes {
+  double forward = 0.0, backward = 0.0, optimizer = 0.0;
+  double total() const { return forward + backward + optimizer; }
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Floating-point operations of the matrix products of one step: forward once, backward twice. The
+// causal half of attention's T x T counts.
+double step_flops(const GPTConfig& config, std::int64_t batch, std::int64_t tokens) {
+  const double d = static_cast<double>(config.d_model),
+               layers = static_cast<double>(config.n_layers);
+  const double weights = layers * (4.0 * d * d + 2.0 * d * config.d_ff) + config.vocab_size * d;
+  const double attention = layers * 2.0 * d * (static_cast<double>(tokens) + 1.0) / 2.0;
+  return 3.0 * 2.0 * (weights + attention) * batch * tokens;
+}
+
+// The rate of a GEMM that is large enough to be limited by arithmetic alone, on every rank at once.
+double gemm_flops_per_second(Communicator& world) {
+  constexpr std::int64_t kSize = 1536;
+  Tensor a = Tensor::empty({kSize, kSize}), b = Tensor::empty_like(a), c = Tensor::empty_like(a);
+  kernels::fill_normal(a, {1, 1}, 0, 0.0, 1.0);
+  kernels::fill_normal(b, {1, 2}, 0, 0.0, 1.0);
+  double best = 1e30;
+  for (int repeat = 0; repeat < 8; ++repeat) {
+    world.barrier();
+    const auto start = std::chrono::steady_clock::now();
+    kernels::gemm(a, b, Tensor(), c, false);
+    world.barrier();
+    best = std::min(best, seconds_since(start));
+  }
+  return world.world_size() * 2.0 * kSize * kSize * kSize / best;
+}
+
+Tensor random_ids(const BenchOptions& options, std::int64_t vocab_size, const char* name) {
+  Tensor uniform = Tensor::empty({options.batch_size, options.seq_len}, DType::Float64);
+  kernels::fill_uniform(uniform, {1, hash_name(name)}, 0, 0.0, static_cast<double>(vocab_size));
+  return uniform.to(DType::Int32);
+}
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const auto colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != std::string::npos)
+      return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
+void report(const BenchOptions& options, const GPTConfig& config, std::int64_t parameters,
+            double gemm_rate, const std::vector<StepTimes>& times) {
+  const auto median_of = [&](auto&& phase) {
+    std::vector<double> values;
+    for (const StepTimes& step : times) values.push_back(phase(step));
+    return median(values);
+  };
+  const double step = median_of([](const StepTimes& t) { return t.total(); });
+  const double rate = step_flops(config, options.batch_size, options.seq_len) / step;
+  const double tokens = static_cast<double>(options.batch_size * options.seq_len);
+  fmt::print("machine     {}, {} cores\n", processor_name(), available_cores());
+  fmt::print("model       {}: {:.1f} M parameters; {} x {} tokens a step, tp={}, dropout {}\n",
+             options.preset, parameters / 1e6, options.batch_size, options.seq_len,
+             options.tensor_parallel, config.dropout);
+  fmt::print("step        {:.1f} ms (median of {}), {:.1f} tokens/s\n", step * 1e3, times.size(),
+             tokens / step);
+  fmt::print("rate        {:.1f} GFLOP/s, {:.0f} % of this machine's GEMM rate, {:.1f} GFLOP/s\n",
+             rate / 1e9, 100.0 * rate / gemm_rate, gemm_rate / 1e9);
+  fmt::print("phases      forward {:.1f} ms, backward {:.1f} ms, norm and AdamW {:.1f} ms\n",
+             1e3 * median_of([](const StepTimes& t) { return t.forward; }),
+             1e3 * median_of([](const StepTimes& t) { return t.backward; }),
+             1e3 * median_of([](const StepTimes& t) { return t.optimizer; }));
+  fmt::print("memory      {:.2f} GB at most in tensors\n",
+             allocator_for({}).stats().peak_bytes_in_use / 1e9);
+}
+
+void run_rank(const BenchOptions& options, const GPTConfig& config, Communicator& world) {
+  const bool leads = world.rank() == 0;
+  const double gemm_rate = gemm_flops_per_second(world);
+  GPTModel model(config, world);
+  FlatParameters parameters(model.named_parameters());
+  initialize_parameters(model, 1);
+  AdamW optimizer(parameters);
+  const Tensor ids = random_ids(options, config.vocab_size, "ids");
+  const Tensor targets = random_ids(options, config.vocab_size, "targets");
+  std::vector<StepTimes> times;
+  for (std::int64_t step = 0; step < options.warmup + options.steps; ++step) {
+    ForwardContext context;
+    context.training = true;
+    context.step = step;
+    StepTimes taken;
+    world.barrier();
+    auto start = std::chrono::steady_clock::now();
+    parameters.clear_gradients();
+    const Variable loss = model.loss(ids, targets, context);
+    taken.forward = seconds_since(start);
+    start = std::chrono::steady_clock::now();
+    backward(loss);
+    taken.backward = seconds_since(start);
+    start = std::chrono::steady_clock::now();
+    const double norm = gradient_norm(parameters, world);
+    optimizer.step(1e-4, clip_coefficient(norm, 1.0));
+    world.barrier();
+    taken.optimizer = seconds_since(start);
+    if (step >= options.warmup) times.push_back(taken);
+    if (leads) {
+      fmt::print(stderr, "step {}/{}{}: {:.0f} ms\n", step + 1, options.warmup + options.steps,
+                 step < options.warmup ? " (warm-up)" : "", taken.total() * 1e3);
+    }
+  }
+  if (leads) report(options, config, global_parameter_count(model), gemm_rate, times);
+}
+
+bool parse(int argc, const char* const* argv, BenchOptions& options) {
+  CLI::App app(
+      "Times full training steps (forward, backward, gradient norm, AdamW) on random tokens.",
+      "bench");
+  const auto integer = [&](const char* name, auto& value, std::int64_t least, const char* text) {
+    app.add_option(name, value, text)->check(at_least(least))->capture_default_str();
+  };
+  app.add_option("--preset", options.preset, "Shape of the model")
+      ->check(CLI::IsMember(gpt_preset_names()))
+      ->capture_default_str();
+  integer("--batch-size", options.batch_size, 1, "Sequences per step");
+  integer("--seq-len", options.seq_len, 1, "Tokens of a sequence");
+  integer("--tp", options.tensor_parallel, 1, "Tensor-parallel ranks");
+  integer("--threads", options.threads, 0, "Threads per rank; 0: an equal share of the cores");
+  integer("--warmup", options.warmup, 0, "Steps before the measured ones");
+  integer("--steps", options.steps, 1, "Measured steps");
+  return parse_command_line(app, argc, argv);
+}
+
+}  // namespace
+}  // namespace shardgrad
+
+int main(int argc, char** argv) {
+  return shardgrad::run_program("bench", [&] {
+    shardgrad::BenchOptions options;
+    if (!shardgrad::parse(argc, argv, options)) return;
+    const shardgrad::GPTConfig config = shardgrad::gpt_preset(options.preset);
+    config.validate(options.tensor_parallel);
+    shardgrad::run_ranks(
+        options.tensor_parallel, options.threads,
+        [&](shardgrad::Communicator& world) { shardgrad::run_rank(options, config, world); });
+  });
+}
