@@ -24,7 +24,7 @@ std::int64_t draw(const std::vector<double>& logits, double temperature, double 
 }  // namespace
 
 std::string sample_text(const GPTModel& model, const std::string& prompt, std::int64_t count,
-                        double temperature, std::uint64_t seed) {
+                        std::int64_t window, double temperature, std::uint64_t seed) {
   require(!prompt.empty(), "sample_text", "the prompt is empty; expected at least one byte");
   NoGradGuard no_grad;
   std::vector<std::int32_t> tokens;
@@ -32,12 +32,11 @@ std::string sample_text(const GPTModel& model, const std::string& prompt, std::i
   std::string text = prompt;
   const RandomStream random{seed, hash_name("sample_text")};
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto window =
-        std::min<std::int64_t>(tokens.size(), model.config().max_position_embeddings);
+    const auto seen = std::min<std::int64_t>(tokens.size(), window);
     const Tensor ids =
-        Tensor::from(std::vector<std::int32_t>(tokens.end() - window, tokens.end()), {1, window});
+        Tensor::from(std::vector<std::int32_t>(tokens.end() - seen, tokens.end()), {1, seen});
     const Tensor logits = model.forward(ids, {}, {}).logits.value();
-    const Tensor last = logits.reshape({window, logits.size(2)}).slice(0, window - 1, 1);
+    const Tensor last = logits.reshape({seen, logits.size(2)}).slice(0, seen - 1, 1);
     const double uniform = philox_word(random, i) / 4294967296.0;
     const std::int64_t next =
         draw(last.to(DType::Float64).to_vector<double>(), temperature, uniform);
