@@ -30,6 +30,7 @@ GPTConfig nano() {
   config.d_model = 128;
   config.d_ff = 512;
   config.dropout = 0.0;
+  config.initializer_range = 0.06;
   return config;
 }
 

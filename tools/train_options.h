@@ -23,8 +23,8 @@ struct TrainOptions {
   std::int64_t seq_len = 128;    ///< tokens of a sequence
   std::int64_t grad_accum = 1;   ///< micro-batches that a step's batch is split into
 
-  std::int64_t steps = 1250;
-  LearningRateSchedule schedule{5e-3, 2e-4, 100, 1250};
+  std::int64_t steps = 1400;
+  LearningRateSchedule schedule{5e-3, 2e-4, 100, 1400};
   AdamWOptions adamw;
   double grad_clip = 1.0;  ///< largest global gradient norm; 0: no clipping
   std::uint64_t seed = 1234;

@@ -52,7 +52,7 @@ class Trainer {
     const TokenDataset start = held_out.slice(0, std::min(kPromptBytes, held_out.size()));
     const std::vector<std::uint16_t> prompt(start.data(), start.data() + start.size());
     return sample_text(model_, ByteTokenizer().decode(prompt), options_.sample_tokens,
-                       options_.seq_len, 0.8, options_.seed);
+                       options_.seq_len, 0.7, options_.seed);
   }
 
   std::int64_t parameter_count() const { return global_parameter_count(model_); }
@@ -117,6 +117,15 @@ std::string grouped(std::int64_t number) {
   return digits;
 }
 
+// The text with a '?' for each byte that a terminal might take for a command.
+std::string printable(std::string text) {
+  for (char& byte : text) {
+    const bool shown = (byte >= ' ' && byte <= '~') || byte == '\n' || byte == '\t';
+    if (!shown) byte = '?';
+  }
+  return text;
+}
+
 void print_header(const TrainOptions& options, const DatasetSplit& data, std::int64_t parameters,
                   RunLog& log) {
   const GPTConfig& model = options.model;
@@ -163,7 +172,9 @@ void run_training(const TrainOptions& options) {
     trainer.run();
     if (options.sample_tokens == 0) return;
     const std::string sample = trainer.sample(data.held_out);
-    if (leads) log.say("\nA sample, continuing the first bytes of the held-out text:\n" + sample);
+    if (leads) {
+      log.say("\nA sample, continuing the first bytes of the held-out text:\n" + printable(sample));
+    }
   });
   log.say("\nwrote " + options.out + "/config.json and metrics.jsonl");
 }
