@@ -31,7 +31,7 @@ struct TrainOptions {
 
   std::int64_t eval_interval = 250;  ///< steps between evaluations
   std::int64_t eval_steps = 20;      ///< batches of an evaluation
-  std::int64_t sample_tokens = 400;  ///< length of the sample at the end; 0: none
+  std::int64_t sample_tokens = 500;  ///< length of the sample at the end; 0: none
   std::string out;                   ///< folder for metrics.jsonl and config.json
 };
 

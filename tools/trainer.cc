@@ -52,7 +52,7 @@ class Trainer {
     const TokenDataset start = held_out.slice(0, std::min(kPromptBytes, held_out.size()));
     const std::vector<std::uint16_t> prompt(start.data(), start.data() + start.size());
     return sample_text(model_, ByteTokenizer().decode(prompt), options_.sample_tokens,
-                       options_.seq_len, 0.7, options_.seed);
+                       options_.seq_len, 0.8, options_.seed);
   }
 
   std::int64_t parameter_count() const { return global_parameter_count(model_); }
