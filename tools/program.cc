@@ -24,6 +24,9 @@ int run_program(const char* name, const std::function<void()>& body) {
 }
 
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_items_expected_max() > 0) option->take_last();  // as a script's user overrides
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -59,7 +62,7 @@ CLI::Validator at_least(std::int64_t minimum) {
         if (!text.empty() && *end == '\0' && value >= minimum) return "";
         return "'" + text + "' is not an integer of at least " + std::to_string(minimum);
       },
-      "INT >= " + std::to_string(minimum));
+      "");
 }
 
 }  // namespace shardgrad

@@ -11,6 +11,7 @@ namespace shardgrad {
 int run_program(const char* name, const std::function<void()>& body);
 
 /// Parses the command line. Returns false when it asked for --help, which has then been printed.
+/// Of a flag that is given twice the last one counts.
 /// @throws Error with the parser's message when it is wrong.
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv);
 
