@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "parallel/thread_communicator.h"
+#include "tensor/allocator.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad {
@@ -104,6 +105,7 @@ void run_ranks(int world_size, int intra_op_threads,
     } catch (...) {
       first_failure.record(*world, rank, std::current_exception());
     }
+    allocator_for({}).retire_thread();
   };
   std::vector<std::thread> rank_threads;
   rank_threads.reserve(world_size);

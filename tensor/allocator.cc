@@ -40,15 +40,20 @@ std::size_t CachingAllocator::block_size(std::size_t bytes) const {
 
 CachingAllocator::~CachingAllocator() { release_cached_blocks(); }
 
+void* CachingAllocator::take_cached(FreeBlocks& blocks, std::size_t size) {
+  const auto found = blocks.find(size);
+  if (found == blocks.end() || found->second.empty()) return nullptr;
+  void* block = found->second.back();
+  found->second.pop_back();
+  return block;
+}
+
 void* CachingAllocator::allocate(std::size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t size = block_size(bytes);
-  void* block = nullptr;
-  auto& cached = free_blocks_[size];
-  if (!cached.empty()) {
-    block = cached.back();
-    cached.pop_back();
-  } else {
+  void* block = take_cached(free_by_thread_[std::this_thread::get_id()], size);
+  if (block == nullptr) block = take_cached(free_for_all_, size);
+  if (block == nullptr) {
     block = take_from_system(size);
     stats_.bytes_reserved += static_cast<std::int64_t>(size);
     ++stats_.system_allocations;
@@ -58,7 +63,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
   return block;
 }
 
-void CachingAllocator::deallocate(void* block, std::size_t bytes) {
+void CachingAllocator::deallocate(void* block, std::size_t bytes, std::thread::id owner) {
   std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t size = block_size(bytes);
   stats_.bytes_in_use -= static_cast<std::int64_t>(size);
@@ -66,19 +71,36 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes) {
     std::free(block);
     stats_.bytes_reserved -= static_cast<std::int64_t>(size);
   } else {
-    free_blocks_[size].push_back(block);
+    const auto own = free_by_thread_.find(owner);
+    (own == free_by_thread_.end() ? free_for_all_ : own->second)[size].push_back(block);
+  }
+}
+
+void CachingAllocator::retire_thread() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto own = free_by_thread_.find(std::this_thread::get_id());
+  if (own == free_by_thread_.end()) return;
+  for (auto& [size, blocks] : own->second) {
+    auto& all = free_for_all_[size];
+    all.insert(all.end(), blocks.begin(), blocks.end());
+  }
+  free_by_thread_.erase(own);
+}
+
+void CachingAllocator::release(FreeBlocks& blocks) {
+  for (auto& [size, cached] : blocks) {
+    for (void* block : cached) {
+      std::free(block);
+      stats_.bytes_reserved -= static_cast<std::int64_t>(size);
+    }
+    cached.clear();
   }
 }
 
 void CachingAllocator::release_cached_blocks() {
   std::lock_guard<std::mutex> lock(mutex_);
-  for (auto& [size, blocks] : free_blocks_) {
-    for (void* block : blocks) {
-      std::free(block);
-      stats_.bytes_reserved -= static_cast<std::int64_t>(size);
-    }
-    blocks.clear();
-  }
+  for (auto& [thread, blocks] : free_by_thread_) release(blocks);
+  release(free_for_all_);
 }
 
 void CachingAllocator::set_pass_through(bool enabled) {

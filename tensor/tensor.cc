@@ -21,7 +21,7 @@ Shape row_major_strides(const Shape& shape) {
 Storage::Storage(std::size_t bytes, Device device)
     : data_(allocator_for(device).allocate(bytes)), bytes_(bytes), device_(device) {}
 
-Storage::~Storage() { allocator_for(device_).deallocate(data_, bytes_); }
+Storage::~Storage() { allocator_for(device_).deallocate(data_, bytes_, owner_); }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   for (std::int64_t extent : shape) {

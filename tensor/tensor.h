@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "tensor/device.h"
@@ -26,6 +27,7 @@ class Storage {
   void* data_;
   std::size_t bytes_;
   Device device_;
+  std::thread::id owner_ = std::this_thread::get_id();  // to whose cache the block returns
 };
 
 /// An n-dimensional array: a shape and strides over shared Storage. Copying a Tensor copies the

@@ -47,6 +47,7 @@ void train_steps(int tp) {
 }
 
 TEST(Allocation, NoneAfterTheFirstStepOnOneRank) { train_steps(1); }
+TEST(Allocation, NoneAfterTheFirstStepOnTwoRanks) { train_steps(2); }
 
 }  // namespace
 }  // namespace shardgrad

@@ -139,5 +139,26 @@ TEST(AllocatorFor, TensorsReturnTheirMemory) {
   EXPECT_EQ(allocator_for(Device{}).stats().bytes_in_use, before);
 }
 
+// Whatever two threads do at the same time, each finds its own blocks again.
+TEST(AllocatorTest, ABlockReturnsToTheThreadThatAllocatedIt) {
+  CachingAllocator allocator;
+  const std::thread::id main_thread = std::this_thread::get_id();
+  void* mine = allocator.allocate(1000);
+  std::thread([&] { allocator.deallocate(mine, 1000, main_thread); }).join();
+  std::thread([&] {
+    void* theirs = allocator.allocate(1000);
+    EXPECT_NE(theirs, mine);
+    allocator.deallocate(theirs, 1000);
+    allocator.retire_thread();
+  }).join();
+  EXPECT_EQ(allocator.stats().system_allocations, 2);
+  EXPECT_EQ(allocator.allocate(1000), mine);
+  // What the thread that has ended left is there for all.
+  void* inherited = allocator.allocate(1000);
+  EXPECT_EQ(allocator.stats().system_allocations, 2);
+  allocator.deallocate(mine, 1000);
+  allocator.deallocate(inherited, 1000);
+}
+
 }  // namespace
 }  // namespace shardgrad
