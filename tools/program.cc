@@ -9,17 +9,20 @@
 namespace shardgrad {
 
 int run_program(const char* name, const std::function<void()>& body) {
+  std::string line;
   try {
     body();
     return 0;
   } catch (const std::exception& error) {
-    std::string line = error.what();
-    for (char& character : line) {
-      if (character == '\n') character = ' ';
-    }
-    std::fflush(stdout);
-    std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
+    line = error.what();
+  } catch (...) {
+    line = "an exception that is not a std::exception";
   }
+  for (char& character : line) {
+    if (character == '\n' || character == '\r') character = ' ';
+  }
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
   return 1;
 }
 
