@@ -163,7 +163,8 @@ void run_training(const TrainOptions& options) {
     trainer.run();
     if (options.sample_tokens == 0) return;
     const std::string sample = trainer.sample(data.held_out);
-    if (leads) log.say("\nA sample, continuing the first bytes of the held-out text:\n" + sample);
+    if (leads)
+      log.say("\nA sample, continuing the first bytes of the held-out text:\n" + printable(sample));
   });
   log.say("\nwrote " + options.out + "/config.json and metrics.jsonl");
 }
