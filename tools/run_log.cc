@@ -1,7 +1,10 @@
 #include "tools/run_log.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -65,6 +68,12 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
 }
 
+// Columns of the terminal, many if it does not tell.
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 1000;
+}
+
 }  // namespace
 
 RunLog::RunLog(const TrainOptions& options)
@@ -77,6 +86,10 @@ RunLog::RunLog(const TrainOptions& options)
           error.message());
   write_whole(options.out + "/config.json", to_json(options).dump(2) + "\n");
   metrics_.reset(open(metrics_path_).release());
+}
+
+RunLog::~RunLog() {
+  if (line_open_) std::fputc('\n', stdout);
 }
 
 void RunLog::write(const StepMetrics& metrics) {
@@ -102,12 +115,14 @@ void RunLog::show(const StepMetrics& metrics) {
   }
   last_shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const std::string text =
-      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {:.0f} tokens/s  {}",
+  std::string text =
+      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}  {:.0f} tokens/s  {}",
                   metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
                   metrics.learning_rate, metrics.gradient_norm, metrics.tokens_per_second,
                   last ? "took " + duration(elapsed)
                        : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+  // A line that wraps cannot be updated in place.
+  if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
   line_open_ = terminal_;
   std::fflush(stdout);
