@@ -48,13 +48,19 @@ std::unique_ptr<std::FILE, void (*)(std::FILE*)> open(const std::string& path) {
   return {file, [](std::FILE* f) { std::fclose(f); }};
 }
 
+// The condition comes first: the order in which a call evaluates its arguments is unspecified, and
+// `errno` would be read too early.
+void write_and_flush(const std::string& text, std::FILE* file, const std::string& path) {
+  const bool written = std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0;
+  require(written, "train", "cannot write {}: {}", path, std::strerror(errno));
+}
+
 // Under another name first, so that the file is there whole or not at all.
 void write_whole(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";
   {
     const auto file = open(partial);
-    require(std::fputs(text.c_str(), file.get()) >= 0 && std::fflush(file.get()) == 0, "train",
-            "cannot write {}: {}", partial, std::strerror(errno));
+    write_and_flush(text, file.get(), partial);
   }
   std::error_code error;
   std::filesystem::rename(partial, path, error);
@@ -99,9 +105,7 @@ void RunLog::write(const StepMetrics& metrics) {
                               {"grad_norm", metrics.gradient_norm},
                               {"tokens_per_second", metrics.tokens_per_second}};
   if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
-  const std::string text = line.dump() + "\n";
-  require(std::fputs(text.c_str(), metrics_.get()) >= 0 && std::fflush(metrics_.get()) == 0,
-          "train", "cannot write {}: {}", metrics_path_, std::strerror(errno));
+  write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
   show(metrics);
 }
 
