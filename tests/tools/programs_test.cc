@@ -1,0 +1,102 @@
+// --help, forward_tp and bench, and how a sample is shown.
+#include "tests/tools/run_program.h"
+#include "tools/sample.h"
+
+namespace shardgrad::tool_testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class ProgramsTest : public ToolTest {};
+
+TEST_F(ProgramsTest, HelpNamesEveryFlag) {
+  const Result result = run("train", {"--help"}, folder_);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.err, "");
+  for (const char* flag : {"tp",
+                           "preset",
+                           "n-layers",
+                           "n-heads",
+                           "d-model",
+                           "d-ff",
+                           "max-position-embeddings",
+                           "dropout",
+                           "data",
+                           "batch-size",
+                           "seq-len",
+                           "grad-accum",
+                           "steps",
+                           "lr",
+                           "min-lr",
+                           "warmup-steps",
+                           "weight-decay",
+                           "beta1",
+                           "beta2",
+                           "grad-clip",
+                           "eval-interval",
+                           "eval-steps",
+                           "seed",
+                           "threads",
+                           "device",
+                           "out"}) {
+    EXPECT_THAT(result.out, HasSubstr("\n  --" + std::string(flag) + " "));
+  }
+  for (const std::string& line : lines(result.out)) {
+    EXPECT_LE(line.size(), 100u) << line;
+    EXPECT_TRUE(line.empty() || line.back() != ' ') << line;
+  }
+  EXPECT_EQ(run("forward_tp", {"--help"}, folder_).status, 0);
+  EXPECT_EQ(run("bench", {"-h"}, folder_).status, 0);
+}
+
+TEST_F(ProgramsTest, ForwardTpAgreesAtEveryLayout) {
+  std::string loss;
+  for (int tp : {1, 2, 4}) {
+    const Result result = run("forward_tp", {"--tp=" + std::to_string(tp)}, folder_);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    const std::vector<std::string> all = lines(result.out);
+    ASSERT_EQ(all.size(), tp + 6u) << result.out;
+    EXPECT_EQ(all[0], "world_size: " + std::to_string(tp));
+    for (int rank = 0; rank < tp; ++rank)
+      EXPECT_EQ(all[rank + 1], "rank " + std::to_string(rank) + ": max diff vs rank0: 0.0");
+    EXPECT_EQ(all[tp + 1], "input_ids shape: [2, 16]");
+    EXPECT_EQ(all[tp + 2], "logits shape: [2, 16, 10000]");
+    if (loss.empty()) loss = all[tp + 3];
+    EXPECT_EQ(all[tp + 3], loss);
+    EXPECT_THAT(loss, ::testing::StartsWith("loss: 9."));
+    const std::string forward = "max diff vs tp=1 (forward): ";
+    const std::string gradients = "max diff vs tp=1 (gradients): ";
+    ASSERT_EQ(all[tp + 4].rfind(forward, 0), 0u) << all[tp + 4];
+    ASSERT_EQ(all[tp + 5].rfind(gradients, 0), 0u) << all[tp + 5];
+    EXPECT_LT(std::stod(all[tp + 4].substr(forward.size())), 1e-5);
+    EXPECT_LT(std::stod(all[tp + 5].substr(gradients.size())), 1e-5);
+  }
+}
+
+TEST_F(ProgramsTest, BenchReports) {
+  const Result result = run(
+      "bench", {"--preset=nano", "--batch-size=2", "--seq-len=32", "--steps=2", "--tp=2"}, folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  std::vector<std::string> labels;
+  for (const std::string& line : lines(result.out))
+    labels.push_back(line.substr(0, line.find(' ')));
+  EXPECT_THAT(labels, ElementsAre("machine", "model", "step", "rate", "phases", "memory"));
+  EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
+}
+
+TEST(PrintableTest, KeepsTextAndShowsTheRest) {
+  const std::string text = "a\tb\n\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
+  EXPECT_EQ(printable(text), text);
+  EXPECT_EQ(printable(""), "");
+  EXPECT_EQ(printable("\r\033[K\x7f"), "\\x0d\\x1b[K\\x7f");
+  EXPECT_EQ(printable(std::string(1, '\0')), "\\x00");
+  EXPECT_EQ(printable("\xc3"), "\\xc3") << "cut off";
+  EXPECT_EQ(printable("\xe2\x82z"), "\\xe2\\x82z");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b") << "a control character";
+  EXPECT_EQ(printable("\xc0\xaf\xed\xa0\x80\xff"), "\\xc0\\xaf\\xed\\xa0\\x80\\xff");
+}
+
+}  // namespace
+}  // namespace shardgrad::tool_testing
