@@ -153,16 +153,19 @@ bool parse(int argc, const char* const* argv, BenchOptions& options) {
   CLI::App app(
       "Times full training steps (forward, backward, gradient norm, AdamW) on random tokens.",
       "bench");
-  const auto integer = [&](const char* name, auto& value, std::int64_t least, const char* text) {
-    app.add_option(name, value, text)->check(at_least(least))->capture_default_str();
+  const auto integer = [&](const char* name, auto& value, std::int64_t least, const char* text,
+                           std::int64_t most = 2147483647) {
+    app.add_option(name, value, text)->check(at_least(least, most))->capture_default_str();
   };
-  app.add_option("--preset", options.preset, "Shape of the model")
+  app.add_option("--preset", options.preset,
+                 "Shape of the model: " + CLI::detail::join(gpt_preset_names(), ", "))
       ->check(CLI::IsMember(gpt_preset_names()))
       ->capture_default_str();
   integer("--batch-size", options.batch_size, 1, "Sequences per step");
   integer("--seq-len", options.seq_len, 1, "Tokens of a sequence");
-  integer("--tp", options.tensor_parallel, 1, "Tensor-parallel ranks");
-  integer("--threads", options.threads, 0, "Threads per rank; 0: an equal share of the cores");
+  integer("--tp", options.tensor_parallel, 1, "Tensor-parallel ranks", kMostThreads);
+  integer("--threads", options.threads, 0, "Threads per rank; 0: an equal share of the cores",
+          kMostThreads);
   integer("--warmup", options.warmup, 0, "Steps before the measured ones");
   integer("--steps", options.steps, 1, "Measured steps");
   return parse_command_line(app, argc, argv);

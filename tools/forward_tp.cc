@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
         "forward_tp");
     int tp = 2;
     app.add_option("--tp", tp, "Tensor-parallel ranks: 1, 2 or 4")
-        ->check(shardgrad::at_least(1))
+        ->check(shardgrad::at_least(1, shardgrad::kMostThreads))
         ->capture_default_str();
     if (shardgrad::parse_command_line(app, argc, argv)) shardgrad::check(tp);
   });

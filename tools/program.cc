@@ -1,32 +1,91 @@
 #include "tools/program.h"
 
+#include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <sstream>
 
 #include "tensor/error.h"
 
 namespace shardgrad {
+namespace {
+
+constexpr std::size_t kHelpColumn = 32, kHelpWidth = 100;
+
+// "  --steps INT    Optimizer steps (default 1250)", wrapped.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (auto at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n"))
+      text.erase(at, 1);
+    while (text.size() > 1 && text[text.size() - 2] == '\n') text.pop_back();
+    return text;
+  }
+
+  std::string make_option(const CLI::Option* option, bool positional) const override {
+    std::string text = "  " + make_option_name(option, positional);
+    if (option->get_type_size() != 0) {
+      const std::string type = option->get_type_name();  // "TEXT:{what the check accepts}"
+      text += " " + type.substr(0, type.find(':'));
+    }
+    text += text.size() < kHelpColumn ? std::string(kHelpColumn - text.size(), ' ') : "  ";
+    std::string description = option->get_description();
+    if (!option->get_default_str().empty())
+      description += " (default " + option->get_default_str() + ")";
+    std::size_t column = text.size();
+    std::istringstream words(description);
+    for (std::string word; words >> word; column += word.size() + 1) {
+      if (column + word.size() > kHelpWidth) {
+        text.back() = '\n';
+        text += std::string(kHelpColumn, ' ');
+        column = kHelpColumn;
+      }
+      text += word + " ";
+    }
+    text.back() = '\n';
+    return text;
+  }
+};
+
+CLI::Validator real_check(bool (*accepts)(double), const char* expected) {
+  return CLI::Validator(
+      [accepts, expected](std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        if (!text.empty() && *end == '\0' && accepts(value)) return "";
+        return fmt::format("'{}' is not {}", text, expected);
+      },
+      "");
+}
+
+}  // namespace
 
 int run_program(const char* name, const std::function<void()>& body) {
+  std::string line;
   try {
     body();
     return 0;
   } catch (const std::exception& error) {
-    std::string line = error.what();
-    for (char& character : line) {
-      if (character == '\n') character = ' ';
-    }
-    std::fflush(stdout);
-    std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
+    line = error.what();
+  } catch (...) {
+    line = "an exception that is not a std::exception";
   }
+  for (char& character : line) {
+    if (character == '\n' || character == '\r') character = ' ';
+  }
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
   return 1;
 }
 
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {
-  for (CLI::Option* option : app.get_options()) {
-    if (option->get_items_expected_max() > 0) option->take_last();  // as a script's user overrides
-  }
+  app.formatter(std::make_shared<HelpFormatter>());
+  for (CLI::Option* option : app.get_options()) option->take_last();
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -54,15 +113,28 @@ std::string eigen_corpus_path() {
   return path;
 }
 
-CLI::Validator at_least(std::int64_t minimum) {
+CLI::Validator at_least(std::int64_t minimum, std::int64_t maximum) {
   return CLI::Validator(
-      [minimum](std::string& text) -> std::string {
+      [minimum, maximum](std::string& text) -> std::string {
         char* end = nullptr;
+        errno = 0;
         const long long value = std::strtoll(text.c_str(), &end, 10);
-        if (!text.empty() && *end == '\0' && value >= minimum) return "";
-        return "'" + text + "' is not an integer of at least " + std::to_string(minimum);
+        if (text.empty() || *end != '\0' || value < minimum)
+          return fmt::format("'{}' is not an integer of at least {}", text, minimum);
+        if (errno == ERANGE || value > maximum)
+          return fmt::format("{} is too large; expected at most {}", text, maximum);
+        return "";
       },
       "");
+}
+
+CLI::Validator not_negative() {
+  return real_check([](double value) { return value >= 0.0 && std::isfinite(value); },
+                    "a number of at least 0");
+}
+
+CLI::Validator fraction() {
+  return real_check([](double value) { return value >= 0.0 && value < 1.0; }, "a number in [0, 1)");
 }
 
 }  // namespace shardgrad

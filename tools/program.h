@@ -11,7 +11,7 @@ namespace shardgrad {
 int run_program(const char* name, const std::function<void()>& body);
 
 /// Parses the command line. Returns false when it asked for --help, which has then been printed.
-/// Of a flag that is given twice the last one counts.
+/// Of an option that is given twice, the last counts.
 /// @throws Error with the parser's message when it is wrong.
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv);
 
@@ -23,7 +23,13 @@ std::string user_path(const std::string& path);
 /// @throws Error when it is not there.
 std::string eigen_corpus_path();
 
-/// A check for CLI11 options: an integer of at least `minimum`.
-CLI::Validator at_least(std::int64_t minimum);
+/// Checks for CLI11 options: an integer in [minimum, maximum], a finite number of at least 0, a
+/// number in [0, 1).
+CLI::Validator at_least(std::int64_t minimum, std::int64_t maximum = 2147483647);
+CLI::Validator not_negative();
+CLI::Validator fraction();
+
+/// The most ranks or threads per rank that a command line may ask for.
+constexpr std::int64_t kMostThreads = 1024;
 
 }  // namespace shardgrad

@@ -1,7 +1,10 @@
 #include "tools/run_log.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -45,13 +48,19 @@ std::unique_ptr<std::FILE, void (*)(std::FILE*)> open(const std::string& path) {
   return {file, [](std::FILE* f) { std::fclose(f); }};
 }
 
+// The condition comes first: the order in which a call evaluates its arguments is unspecified, and
+// `errno` would be read too early.
+void write_and_flush(const std::string& text, std::FILE* file, const std::string& path) {
+  const bool written = std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0;
+  require(written, "train", "cannot write {}: {}", path, std::strerror(errno));
+}
+
 // Under another name first, so that the file is there whole or not at all.
 void write_whole(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";
   {
     const auto file = open(partial);
-    require(std::fputs(text.c_str(), file.get()) >= 0 && std::fflush(file.get()) == 0, "train",
-            "cannot write {}: {}", partial, std::strerror(errno));
+    write_and_flush(text, file.get(), partial);
   }
   std::error_code error;
   std::filesystem::rename(partial, path, error);
@@ -63,6 +72,12 @@ std::string duration(double seconds) {
   if (total < 60) return fmt::format("{} s", total);
   if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
   return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
+}
+
+// Columns of the terminal, many if it does not tell.
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 1000;
 }
 
 }  // namespace
@@ -79,6 +94,10 @@ RunLog::RunLog(const TrainOptions& options)
   metrics_.reset(open(metrics_path_).release());
 }
 
+RunLog::~RunLog() {
+  if (line_open_) std::fputc('\n', stdout);
+}
+
 void RunLog::write(const StepMetrics& metrics) {
   nlohmann::ordered_json line{{"step", metrics.step},
                               {"loss", metrics.loss},
@@ -86,9 +105,7 @@ void RunLog::write(const StepMetrics& metrics) {
                               {"grad_norm", metrics.gradient_norm},
                               {"tokens_per_second", metrics.tokens_per_second}};
   if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
-  const std::string text = line.dump() + "\n";
-  require(std::fputs(text.c_str(), metrics_.get()) >= 0 && std::fflush(metrics_.get()) == 0,
-          "train", "cannot write {}: {}", metrics_path_, std::strerror(errno));
+  write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
   show(metrics);
 }
 
@@ -102,12 +119,14 @@ void RunLog::show(const StepMetrics& metrics) {
   }
   last_shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const std::string text =
-      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {:.0f} tokens/s  {}",
+  std::string text =
+      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}  {:.0f} tokens/s  {}",
                   metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
                   metrics.learning_rate, metrics.gradient_norm, metrics.tokens_per_second,
                   last ? "took " + duration(elapsed)
                        : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+  // A line that wraps cannot be updated in place.
+  if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
   line_open_ = terminal_;
   std::fflush(stdout);

@@ -29,6 +29,11 @@ class RunLog {
   /// @throws Error when the folder or a file cannot be written.
   explicit RunLog(const TrainOptions& options);
 
+  /// Ends the line that is being updated, so that an error message has a line of its own.
+  ~RunLog();
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+
   /// @throws Error when the line cannot be written.
   void write(const StepMetrics& metrics);
 

@@ -21,7 +21,35 @@ std::int64_t draw(const std::vector<double>& logits, double temperature, double 
                                 static_cast<std::int64_t>(logits.size()) - 1);
 }
 
+// Bytes of the UTF-8 character at the start of `text`, 0 if there is none or it is a control
+// character. Source: RFC 3629, section 4.
+std::size_t printable_bytes(const unsigned char* text, std::size_t size) {
+  const unsigned char first = text[0];
+  if (first < 0x80) return first == '\n' || first == '\t' || (first >= 0x20 && first != 0x7f);
+  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  if (length == 0 || first > 0xf4 || length > size) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  }
+  const unsigned char second = text[1];
+  const bool control = first == 0xc2 && second < 0xa0;
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool no_character = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
+  return control || overlong || no_character ? 0 : length;
+}
+
 }  // namespace
+
+std::string printable(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(text.data()) + at;
+    const std::size_t length = printable_bytes(bytes, text.size() - at);
+    result += length > 0 ? text.substr(at, length) : fmt::format("\\x{:02x}", bytes[0]);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return result;
+}
 
 std::string sample_text(const GPTModel& model, const std::string& prompt, std::int64_t count,
                         std::int64_t window, double temperature, std::uint64_t seed) {

@@ -1,6 +1,8 @@
 #include "tools/train_options.h"
 
+#include <algorithm>
 #include <ctime>
+#include <limits>
 #include <optional>
 
 #include "tools/program.h"
@@ -8,54 +10,65 @@
 namespace shardgrad {
 namespace {
 
+constexpr const char* kModelGroup = "Model (the preset's, where not given)";
+
 // What of the preset the user changes.
 struct ModelChanges {
   std::optional<std::int64_t> n_layers, n_heads, d_model, d_ff, max_position_embeddings;
   std::optional<double> dropout;
 };
 
+// Options whose default depends on others.
+struct Dependent {
+  std::optional<std::int64_t> seq_len, warmup_steps;
+  std::optional<double> min_lr;
+};
+
 void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& changes) {
   const auto integer = [&](const char* name, std::optional<std::int64_t>& value, const char* text) {
-    app.add_option(name, value, text)->check(at_least(1))->group("Model");
+    app.add_option(name, value, text)->check(at_least(1))->group(kModelGroup);
   };
+  const std::string names = CLI::detail::join(gpt_preset_names(), ", ");
   app.add_option("--preset", options.preset,
-                 "Shape to start from; the options below change it. The vocabulary is the "
-                 "tokenizer's: 256 bytes")
+                 "Shape to start from, which the options below change: " + names +
+                     ". The vocabulary is the tokenizer's: 256 bytes")
       ->check(CLI::IsMember(gpt_preset_names()))
       ->capture_default_str()
-      ->group("Model");
+      ->group(kModelGroup);
   integer("--n-layers", changes.n_layers, "Transformer blocks");
   integer("--n-heads", changes.n_heads, "Attention heads; divides d_model, divisible by tp");
   integer("--d-model", changes.d_model, "Width of the residual stream");
   integer("--d-ff", changes.d_ff,
-          "Width inside the feed-forward layer (4 d_model if only d_model is given)");
+          "Width inside the feed-forward layer; 4 d_model if only d_model is given");
   integer("--max-position-embeddings", changes.max_position_embeddings, "Longest sequence");
   app.add_option("--dropout", changes.dropout, "Probability of zeroing an activation, in [0, 1)")
-      ->check(CLI::Range(0.0, 0.999999))
-      ->group("Model");
+      ->check(fraction())
+      ->group(kModelGroup);
 }
 
-void add_optimizer_options(CLI::App& app, TrainOptions& options) {
-  const auto real = [&](const char* name, double& value, double low, double high,
+void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
+  const auto real = [&](const char* name, double& value, const CLI::Validator& check,
                         const char* text) {
-    app.add_option(name, value, text)
-        ->check(CLI::Range(low, high))
-        ->capture_default_str()
-        ->group("Optimizer");
+    app.add_option(name, value, text)->check(check)->capture_default_str()->group("Optimizer");
   };
-  real("--lr", options.schedule.peak, 0.0, 1e6, "Peak learning rate");
-  real("--min-lr", options.schedule.minimum, 0.0, 1e6, "Learning rate at the last step");
-  app.add_option("--warmup-steps", options.schedule.warmup_steps, "Steps of linear warm-up")
-      ->check(at_least(0))
-      ->capture_default_str()
+  real("--lr", options.schedule.peak, not_negative(), "Peak learning rate");
+  app.add_option("--min-lr", dependent.min_lr,
+                 "Learning rate at the last step, at most --lr (default: lr / 25)")
+      ->check(not_negative())
       ->group("Optimizer");
-  real("--weight-decay", options.adamw.weight_decay, 0.0, 1e6, "AdamW decay, of matrices only");
-  real("--beta1", options.adamw.beta1, 0.0, 0.9999999, "AdamW decay of the first moment");
-  real("--beta2", options.adamw.beta2, 0.0, 0.9999999, "AdamW decay of the second moment");
-  real("--grad-clip", options.grad_clip, 0.0, 1e6, "Largest global gradient norm; 0: no clipping");
+  app.add_option("--warmup-steps", dependent.warmup_steps,
+                 "Steps of linear warm-up (default: 100, or a tenth of the steps if fewer)")
+      ->check(at_least(0))
+      ->group("Optimizer");
+  real("--weight-decay", options.adamw.weight_decay, not_negative(),
+       "AdamW decay, of matrices only");
+  real("--beta1", options.adamw.beta1, fraction(), "AdamW decay of the first moment, in [0, 1)");
+  real("--beta2", options.adamw.beta2, fraction(), "AdamW decay of the second moment, in [0, 1)");
+  real("--grad-clip", options.grad_clip, not_negative(),
+       "Largest global gradient norm; 0: no clipping");
 }
 
-void add_run_options(CLI::App& app, TrainOptions& options, std::string& dtype,
+void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent, std::string& dtype,
                      std::string& device) {
   const auto integer = [&](const char* group, const char* name, std::int64_t& value,
                            std::int64_t minimum, const char* text) {
@@ -66,11 +79,11 @@ void add_run_options(CLI::App& app, TrainOptions& options, std::string& dtype,
   };
   app.add_option("--tp", options.tensor_parallel,
                  "Tensor-parallel ranks; the result is the same at any number")
-      ->check(at_least(1))
+      ->check(at_least(1, kMostThreads))
       ->capture_default_str()
       ->group("Layout");
   app.add_option("--threads", options.threads, "Threads per rank; 0: an equal share of the cores")
-      ->check(at_least(0))
+      ->check(at_least(0, kMostThreads))
       ->capture_default_str()
       ->group("Layout");
   app.add_option("--device", device, "auto, cpu or cuda")
@@ -86,12 +99,16 @@ void add_run_options(CLI::App& app, TrainOptions& options, std::string& dtype,
                  "tenth is held out")
       ->group("Data");
   integer("Data", "--batch-size", options.batch_size, 1, "Sequences per step");
-  integer("Data", "--seq-len", options.seq_len, 1, "Tokens of a sequence");
+  app.add_option("--seq-len", dependent.seq_len,
+                 "Tokens of a sequence (default: 128, or the longest that the model takes)")
+      ->check(at_least(1))
+      ->group("Data");
   integer("Data", "--grad-accum", options.grad_accum, 1,
           "Micro-batches that each step's batch is split into, to save memory; the result is the "
           "same");
   integer("Run", "--steps", options.steps, 1, "Optimizer steps");
   app.add_option("--seed", options.seed, "Of weights, dropout and data order")
+      ->check(at_least(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str()
       ->group("Run");
   integer("Run", "--eval-interval", options.eval_interval, 1, "Steps between validations");
@@ -113,11 +130,23 @@ void apply_changes(const ModelChanges& changes, GPTConfig& config) {
   config.dropout = changes.dropout.value_or(config.dropout);
 }
 
+void apply_dependent(const Dependent& given, TrainOptions& options) {
+  options.seq_len =
+      given.seq_len.value_or(std::min(options.seq_len, options.model.max_position_embeddings));
+  options.schedule.minimum = given.min_lr.value_or(options.schedule.peak / 25.0);
+  options.schedule.warmup_steps =
+      given.warmup_steps.value_or(std::min(options.schedule.warmup_steps, options.steps / 10));
+  options.schedule.total_steps = options.steps;
+}
+
 void validate(const TrainOptions& options) {
   options.model.validate(options.tensor_parallel);
   require(options.seq_len <= options.model.max_position_embeddings, "train",
           "--seq-len {} is above --max-position-embeddings {}; lower the first or raise the second",
           options.seq_len, options.model.max_position_embeddings);
+  require(options.schedule.minimum <= options.schedule.peak, "train",
+          "--min-lr {} is above --lr {}; lower the first or raise the second",
+          options.schedule.minimum, options.schedule.peak);
   require(options.batch_size % options.grad_accum == 0, "train",
           "--batch-size {} is not divisible by --grad-accum {}; choose a divisor",
           options.batch_size, options.grad_accum);
@@ -137,14 +166,15 @@ std::string dated_folder() {
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options) {
   CLI::App app(
       "Trains a GPT on text, one token per byte. Without any option: a small model on the C++ "
-      "source of Eigen, in about two minutes on two cores.\n"
+      "source\nof Eigen, in about two minutes on two cores.\n"
       "Example: --tp=2 --data=my_notes/ --steps=2000",
       "train");
   ModelChanges changes;
+  Dependent dependent;
   std::string dtype = "fp32", device = "auto";
-  add_run_options(app, options, dtype, device);
+  add_run_options(app, options, dependent, dtype, device);
   add_model_options(app, options, changes);
-  add_optimizer_options(app, options);
+  add_optimizer_options(app, options, dependent);
   if (!parse_command_line(app, argc, argv)) return false;
   require(device != "cuda", "train",
           "--device=cuda: this build has no CUDA kernels; choose --device=cpu");
@@ -152,7 +182,7 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   options.model.vocab_size = 256;
   apply_changes(changes, options.model);
   options.dtype = dtype == "fp64" ? DType::Float64 : DType::Float32;
-  options.schedule.total_steps = options.steps;
+  apply_dependent(dependent, options);
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
   if (!options.data.empty()) options.data = user_path(options.data);

@@ -78,9 +78,9 @@ class Trainer {
     metrics.gradient_norm = gradient_norm(parameters_, world_);
     require(std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm), "train",
             "at step {} the loss is {} and the gradient norm {}: the run has diverged; lower --lr "
-            "({}) or --grad-clip ({})",
-            step + 1, metrics.loss, metrics.gradient_norm, options_.schedule.peak,
-            options_.grad_clip);
+            "({}) or {} --grad-clip ({})",
+            step + 1, std::abs(metrics.loss), std::abs(metrics.gradient_norm),
+            options_.schedule.peak, options_.grad_clip > 0.0 ? "lower" : "set", options_.grad_clip);
     metrics.learning_rate = options_.schedule.at(step);
     optimizer_.step(metrics.learning_rate,
                     clip_coefficient(metrics.gradient_norm, options_.grad_clip));
@@ -133,7 +133,7 @@ void print_header(const TrainOptions& options, const DatasetSplit& data, std::in
   const int threads =
       options.threads > 0 ? options.threads : std::max(1, cores / options.tensor_parallel);
   log.say(fmt::format(
-      "model    {}: {} layers, {} heads, d_model {}, d_ff {}, dropout {}; {} parameters",
+      "model    {}: n_layers {}, n_heads {}, d_model {}, d_ff {}, dropout {}; {} parameters",
       options.preset, model.n_layers, model.n_heads, model.d_model, model.d_ff, model.dropout,
       grouped(parameters)));
   log.say(fmt::format(
@@ -172,9 +172,8 @@ void run_training(const TrainOptions& options) {
     trainer.run();
     if (options.sample_tokens == 0) return;
     const std::string sample = trainer.sample(data.held_out);
-    if (leads) {
+    if (leads)
       log.say("\nA sample, continuing the first bytes of the held-out text:\n" + printable(sample));
-    }
   });
   log.say("\nwrote " + options.out + "/config.json and metrics.jsonl");
 }

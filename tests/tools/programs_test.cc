@@ -1,65 +1,102 @@
-// forward_tp, bench, and what every program does with a failing rank.
-#include "parallel/launch.h"
-#include "tests/tools/program_testing.h"
-#include "tools/program.h"
+// --help, forward_tp and bench, and how a sample is shown.
+#include "tests/tools/run_program.h"
+#include "tools/sample.h"
 
-namespace shardgrad {
+namespace shardgrad::tool_testing {
 namespace {
 
-using namespace program_testing;  // NOLINT: this file is about nothing else
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-std::string line_with(const std::string& text, const std::string& start) {
-  const auto at = text.find(start);
-  return at == std::string::npos ? "" : text.substr(at, text.find('\n', at) - at);
-}
+class ProgramsTest : public ToolTest {};
 
-TEST(ForwardTp, IsTheSameOnAnyNumberOfRanks) {
-  const ProgramResult one = run("tools/forward_tp --tp=1");
-  EXPECT_EQ(one.status, 0) << one.error;
-  for (int tp : {2, 4}) {
-    const ProgramResult many = run("tools/forward_tp --tp=" + std::to_string(tp));
-    EXPECT_EQ(many.status, 0) << many.error;
-    EXPECT_NE(many.out.find("world_size: " + std::to_string(tp) + "\n"), std::string::npos);
-    for (int rank = 0; rank < tp; ++rank) {
-      EXPECT_EQ(line_with(many.out, "rank " + std::to_string(rank)),
-                "rank " + std::to_string(rank) + ": max diff vs rank0: 0.0");
-    }
-    EXPECT_NE(many.out.find("input_ids shape: [2, 16]\nlogits shape: [2, 16, 10000]\nloss: 9."),
-              std::string::npos)
-        << many.out;
-    EXPECT_EQ(line_with(many.out, "loss: "), line_with(one.out, "loss: "));
-    for (const char* what : {"max diff vs tp=1 (forward): ", "max diff vs tp=1 (gradients): "}) {
-      const std::string line = line_with(many.out, what);
-      ASSERT_NE(line, "") << many.out;
-      EXPECT_LT(std::stod(line.substr(std::string(what).size())), 1e-5);
-    }
+TEST_F(ProgramsTest, HelpNamesEveryFlag) {
+  const Result result = run("train", {"--help"}, folder_);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.err, "");
+  for (const char* flag : {"tp",
+                           "preset",
+                           "n-layers",
+                           "n-heads",
+                           "d-model",
+                           "d-ff",
+                           "max-position-embeddings",
+                           "dropout",
+                           "data",
+                           "batch-size",
+                           "seq-len",
+                           "grad-accum",
+                           "steps",
+                           "lr",
+                           "min-lr",
+                           "warmup-steps",
+                           "weight-decay",
+                           "beta1",
+                           "beta2",
+                           "grad-clip",
+                           "eval-interval",
+                           "eval-steps",
+                           "seed",
+                           "threads",
+                           "device",
+                           "out"}) {
+    EXPECT_THAT(result.out, HasSubstr("\n  --" + std::string(flag) + " "));
   }
-  expect_error("tools/forward_tp --tp=3", "n_heads 4 is not divisible by tp=3");
-}
-
-TEST(Bench, PrintsItsNumbers) {
-  const ProgramResult result =
-      run("tools/bench --preset=nano --batch-size=2 --seq-len=32 --steps=2 --tp=2");
-  EXPECT_EQ(result.status, 0) << result.error;
-  for (const char* text : {"tokens/s", "GFLOP/s", "% of this machine's GEMM rate", "forward ",
-                           "backward ", "AdamW ", "memory "}) {
-    EXPECT_NE(result.out.find(text), std::string::npos) << text;
+  for (const std::string& line : lines(result.out)) {
+    EXPECT_LE(line.size(), 100u) << line;
+    EXPECT_TRUE(line.empty() || line.back() != ' ') << line;
   }
-  expect_error("tools/bench --preset=nano --seq-len=257", "max_position_embeddings 256");
+  EXPECT_EQ(run("forward_tp", {"--help"}, folder_).status, 0);
+  EXPECT_EQ(run("bench", {"-h"}, folder_).status, 0);
 }
 
-TEST(RunProgram, ARankThatThrowsEndsTheProgramOnce) {
-  ::testing::internal::CaptureStderr();
-  const int status = run_program("test", [] {
-    run_ranks(2, 1, [](Communicator& world) {
-      if (world.rank() == 1) throw Error("[here] rank one\nfailed");
-      Tensor x = Tensor::zeros({4});
-      world.all_reduce(x);  // waits for the rank that has failed
-    });
-  });
-  EXPECT_EQ(status, 1);
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "test: error: [here] rank one failed\n");
+TEST_F(ProgramsTest, ForwardTpAgreesAtEveryLayout) {
+  std::string loss;
+  for (int tp : {1, 2, 4}) {
+    const Result result = run("forward_tp", {"--tp=" + std::to_string(tp)}, folder_);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    const std::vector<std::string> all = lines(result.out);
+    ASSERT_EQ(all.size(), tp + 6u) << result.out;
+    EXPECT_EQ(all[0], "world_size: " + std::to_string(tp));
+    for (int rank = 0; rank < tp; ++rank)
+      EXPECT_EQ(all[rank + 1], "rank " + std::to_string(rank) + ": max diff vs rank0: 0.0");
+    EXPECT_EQ(all[tp + 1], "input_ids shape: [2, 16]");
+    EXPECT_EQ(all[tp + 2], "logits shape: [2, 16, 10000]");
+    if (loss.empty()) loss = all[tp + 3];
+    EXPECT_EQ(all[tp + 3], loss);
+    EXPECT_THAT(loss, ::testing::StartsWith("loss: 9."));
+    const std::string forward = "max diff vs tp=1 (forward): ";
+    const std::string gradients = "max diff vs tp=1 (gradients): ";
+    ASSERT_EQ(all[tp + 4].rfind(forward, 0), 0u) << all[tp + 4];
+    ASSERT_EQ(all[tp + 5].rfind(gradients, 0), 0u) << all[tp + 5];
+    EXPECT_LT(std::stod(all[tp + 4].substr(forward.size())), 1e-5);
+    EXPECT_LT(std::stod(all[tp + 5].substr(gradients.size())), 1e-5);
+  }
+}
+
+TEST_F(ProgramsTest, BenchReports) {
+  const Result result = run(
+      "bench", {"--preset=nano", "--batch-size=2", "--seq-len=32", "--steps=2", "--tp=2"}, folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  std::vector<std::string> labels;
+  for (const std::string& line : lines(result.out))
+    labels.push_back(line.substr(0, line.find(' ')));
+  EXPECT_THAT(labels, ElementsAre("machine", "model", "step", "rate", "phases", "memory"));
+  EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
+}
+
+TEST(PrintableTest, KeepsTextAndShowsTheRest) {
+  const std::string text = "a\tb\n\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
+  EXPECT_EQ(printable(text), text);
+  EXPECT_EQ(printable(""), "");
+  EXPECT_EQ(printable("\r\033[K\x7f"), "\\x0d\\x1b[K\\x7f");
+  EXPECT_EQ(printable(std::string(1, '\0')), "\\x00");
+  EXPECT_EQ(printable("\xc3"), "\\xc3") << "cut off";
+  EXPECT_EQ(printable("\xe2\x82z"), "\\xe2\\x82z");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b") << "a control character";
+  EXPECT_EQ(printable("\xc0\xaf\xed\xa0\x80\xff"), "\\xc0\\xaf\\xed\\xa0\\x80\\xff");
 }
 
 }  // namespace
-}  // namespace shardgrad
+}  // namespace shardgrad::tool_testing

@@ -1,170 +1,171 @@
-// The training program: what it writes and prints, and that the layout does not show.
-#include <cmath>
+// Runs of the training program: what it prints, and what it writes.
+#include <nlohmann/json.hpp>
 #include <set>
 
-#include "tests/tools/program_testing.h"
+#include "tests/tools/run_program.h"
 
-namespace shardgrad {
+namespace shardgrad::tool_testing {
 namespace {
 
-using namespace program_testing;  // NOLINT: this file is about nothing else
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
-constexpr const char* kTiny =
-    "tools/train --n-layers=1 --d-model=32 --n-heads=2 --max-position-embeddings=16 --seq-len=16 "
-    "--batch-size=4 --steps=4 --eval-interval=2 --eval-steps=1 --sample-tokens=8 --warmup-steps=2 "
-    "--dropout=0.1";
-
-std::string tiny(const std::string& more) { return kTiny + (" " + more); }
-
-class TrainTest : public ::testing::Test {
+class TrainTest : public ToolTest {
  protected:
-  void SetUp() override {
-    std::string text;
-    for (int line = 0; line < 200; ++line) text += "int value_" + std::to_string(line) + ";\n";
-    write_file(data_, text);
+  /// The metrics of a tiny run that is expected to succeed.
+  std::vector<json> metrics(const std::vector<std::string>& changes) {
+    last_ = run("train", with_out(tiny(changes)), folder_);
+    EXPECT_EQ(last_.status, 0) << last_.err;
+    EXPECT_EQ(last_.err, "");
+    std::vector<json> result;
+    for (const std::string& line : lines(content(folder_ + "/out/metrics.jsonl")))
+      result.push_back(json::parse(line));
+    return result;
   }
 
-  // Trains and returns the metrics.
-  std::vector<nlohmann::json> train(const std::string& name, const std::string& flags) {
-    const std::string out = scratch(name);
-    const ProgramResult result = run(tiny("--data=" + data_ + " --out=" + out + " " + flags));
-    EXPECT_EQ(result.status, 0) << result.error;
-    EXPECT_EQ(result.error, "");
-    out_ = result.out;
-    return read_metrics(out + "/metrics.jsonl");
+  static std::vector<std::string> with_out(std::vector<std::string> arguments) {
+    arguments.push_back("--out=out");
+    return arguments;
   }
 
-  const std::string data_ = scratch("data.txt");
-  std::string out_;
+  static void expect_same_training(const std::vector<json>& a, const std::vector<json>& b,
+                                   double tolerance) {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      for (const char* key : {"loss", "grad_norm"}) {
+        EXPECT_NEAR(a[i][key].get<double>(), b[i][key].get<double>(), tolerance) << key << i;
+      }
+    }
+  }
+
+  Result last_;
 };
 
-void expect_same_curve(const std::vector<nlohmann::json>& a, const std::vector<nlohmann::json>& b,
-                       double tolerance) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    for (const char* key : {"loss", "grad_norm", "val_loss"}) {
-      if (!b[i].contains(key)) continue;
-      const double expected = b[i][key], found = a[i][key];
-      EXPECT_LE(std::abs(found - expected), tolerance * std::abs(expected)) << key << " " << i;
+std::set<std::string> keys(const json& object) {
+  std::set<std::string> result;
+  for (const auto& [key, value] : object.items()) result.insert(key);
+  return result;
+}
+
+TEST_F(TrainTest, MetricsHaveOneObjectPerStep) {
+  for (const char* tp : {"--tp=1", "--tp=2"}) {
+    const std::vector<json> steps = metrics({tp});
+    ASSERT_EQ(steps.size(), 4u);
+    for (std::size_t i = 0; i < 4; ++i) {
+      std::set<std::string> expected{"step", "loss", "lr", "grad_norm", "tokens_per_second"};
+      if (i % 2 == 1) expected.insert("val_loss");
+      EXPECT_EQ(keys(steps[i]), expected);
+      EXPECT_EQ(steps[i]["step"], i + 1);
+      EXPECT_GT(steps[i]["loss"], 4.0);
+      EXPECT_LT(steps[i]["loss"], 7.0);
+      EXPECT_GT(steps[i]["grad_norm"], 0.0);
+      EXPECT_GT(steps[i]["lr"], 0.0);
+      EXPECT_GT(steps[i]["tokens_per_second"], 0.0);
     }
   }
 }
 
-TEST_F(TrainTest, WritesOneObjectAStep) {
-  const auto metrics = train("objects", "--tp=2");
-  ASSERT_EQ(metrics.size(), 4u);
-  for (std::size_t i = 0; i < 4; ++i) {
-    std::set<std::string> keys;
-    for (const auto& [key, value] : metrics[i].items()) keys.insert(key);
-    std::set<std::string> expected{"step", "loss", "lr", "grad_norm", "tokens_per_second"};
-    if (i % 2 == 1) expected.insert("val_loss");
-    EXPECT_EQ(keys, expected);
-    EXPECT_EQ(metrics[i]["step"], i + 1);
-    EXPECT_NEAR(metrics[i]["loss"].get<double>(), std::log(256.0), 1.0);
+TEST_F(TrainTest, TensorParallelRunIsTheSame) {
+  const std::vector<json> single = metrics({"--tp=1", "--dropout=0.1"});
+  const std::vector<json> parallel = metrics({"--tp=2", "--dropout=0.1"});
+  EXPECT_NEAR(single[0]["loss"].get<double>(), parallel[0]["loss"].get<double>(), 1e-5);
+}
+
+TEST_F(TrainTest, SameCommandGivesTheSameNumbers) {
+  const std::vector<std::string> command{"--tp=2", "--dropout=0.1"};
+  const std::vector<json> first = metrics(command);
+  expect_same_training(first, metrics(command), 0.0);
+  EXPECT_NE(first[0]["loss"], metrics({"--tp=2", "--dropout=0.1", "--seed=7"})[0]["loss"]);
+}
+
+TEST_F(TrainTest, GradientAccumulationIsTheSame) {
+  const std::vector<json> whole = metrics({"--dropout=0.1"});
+  const std::vector<json> halves = metrics({"--dropout=0.1", "--grad-accum=2"});
+  ASSERT_EQ(whole.size(), halves.size());
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    EXPECT_NEAR(whole[i]["loss"].get<double>(), halves[i]["loss"].get<double>(), 1e-5);
+}
+
+TEST_F(TrainTest, ConfigHoldsTheOptions) {
+  metrics({"--tp=2", "--lr=0.002", "--seed=7", "--dropout=0.25", "--steps=40", "--beta2=0.99"});
+  const json config = json::parse(content(folder_ + "/out/config.json"));
+  const json expected{{"preset", "nano"}, {"n_layers", 1},     {"n_heads", 2},
+                      {"d_model", 32},    {"d_ff", 128},       {"dropout", 0.25},
+                      {"tp", 2},          {"seq_len", 16},     {"batch_size", 4},
+                      {"grad_accum", 1},  {"steps", 40},       {"seed", 7},
+                      {"lr", 0.002},      {"min_lr", 8e-5},    {"beta1", 0.9},
+                      {"beta2", 0.99},    {"warmup_steps", 4}, {"grad_clip", 1.0},
+                      {"eval_steps", 1},  {"vocab_size", 256}, {"data", "text.txt"}};
+  for (const auto& [key, value] : expected.items()) {
+    ASSERT_TRUE(config.contains(key)) << key;
+    if (value.is_number_float()) {
+      EXPECT_DOUBLE_EQ(config[key].get<double>(), value.get<double>()) << key;
+    } else {
+      EXPECT_EQ(config[key], value) << key;
+    }
   }
-  EXPECT_DOUBLE_EQ(metrics[0]["lr"], 2.5e-3);  // warm-up: half of the peak
-  const auto config = nlohmann::json::parse(read_file(scratch("objects/config.json")));
-  EXPECT_EQ(config["tp"], 2);
-  EXPECT_EQ(config["d_ff"], 128);  // 4 d_model
-  EXPECT_NE(out_.find("layout   tp=2"), std::string::npos) << out_;
-  EXPECT_NE(out_.find("step 4  validation loss"), std::string::npos) << out_;
-  EXPECT_NE(out_.find("A sample"), std::string::npos) << out_;
-  EXPECT_EQ(out_.find('\r'), std::string::npos) << "progress in place, but this is no terminal";
 }
 
-TEST_F(TrainTest, TheLayoutDoesNotShow) {
-  const auto one = train("one", "--tp=1 --dtype=fp64");
-  expect_same_curve(train("two", "--tp=2 --dtype=fp64"), one, 1e-9);
-  expect_same_curve(train("accumulated", "--grad-accum=4 --dtype=fp64"), one, 1e-9);
-  expect_same_curve(train("both", "--tp=2 --grad-accum=2 --dtype=fp64"), one, 1e-9);
-  expect_same_curve(train("threads", "--threads=1 --dtype=fp64"), one, 1e-9);
+TEST_F(TrainTest, SequencesFitALoweredMaximum) {
+  std::vector<std::string> arguments;
+  for (const std::string& argument : tiny({"--max-position-embeddings=8", "--out=out"}))
+    if (argument.rfind("--seq-len", 0) != 0) arguments.push_back(argument);
+  EXPECT_EQ(run("train", arguments, folder_).status, 0);
+  EXPECT_EQ(json::parse(content(folder_ + "/out/config.json"))["seq_len"], 8);
 }
 
-TEST_F(TrainTest, TheSameRunTwiceIsTheSame) {
-  const auto first = train("first", "--tp=2");
-  expect_same_curve(train("second", "--tp=2"), first, 0.0);
-  const auto other = train("other", "--tp=2 --seed=5");
-  EXPECT_NE(first[0]["loss"], other[0]["loss"]);
+TEST_F(TrainTest, PrintsWholeLines) {
+  metrics({});
+  EXPECT_THAT(last_.out, HasSubstr("d_model 32"));
+  EXPECT_THAT(last_.out, HasSubstr("step 4  validation loss "));
+  EXPECT_THAT(last_.out,
+              HasSubstr("\nA sample, continuing the first bytes of the held-out text:\n"));
+  EXPECT_THAT(last_.out, HasSubstr("wrote out/config.json and metrics.jsonl\n"));
+  EXPECT_EQ(last_.out.find('\r'), std::string::npos);
+  EXPECT_EQ(last_.out.find('\033'), std::string::npos);
+  metrics({"--sample-tokens=0"});
+  EXPECT_THAT(last_.out, Not(HasSubstr("A sample")));
 }
 
-TEST_F(TrainTest, ReadsAFolderAndResolvesTheUsersPaths) {
-  const std::string home = scratch("home");
-  std::filesystem::create_directories(home + "/texts/deep");
-  std::filesystem::copy_file(data_, home + "/texts/deep/a.txt",
-                             std::filesystem::copy_options::overwrite_existing);
-  const ProgramResult result =
-      run("env BUILD_WORKING_DIRECTORY=" + home + " " + tiny("--data=texts --out=runs/mine"));
-  EXPECT_EQ(result.status, 0) << result.error;
-  EXPECT_EQ(read_metrics(home + "/runs/mine/metrics.jsonl").size(), 4u);
-}
-
-TEST_F(TrainTest, TrainsOnTheSourceOfEigenByDefault) {
-  const ProgramResult result = run(tiny("--out=" + scratch("eigen")));
-  EXPECT_EQ(result.status, 0) << result.error;
-  EXPECT_NE(result.out.find("the C++ source of Eigen"), std::string::npos) << result.out;
-}
-
-TEST_F(TrainTest, SaysWhatIsWrongInOneLine) {
-  const std::string out = " --out=" + scratch("bad"), data = " --data=" + data_;
-  write_file(scratch("empty.txt"), "");
-  write_file(scratch("short.txt"), "too short");
-  const auto wrong = [&](const std::string& flags, const std::string& text) {
-    expect_error(tiny(flags) + out, text);
-  };
-  wrong("--data=/no/such/file", "/no/such/file");
-  wrong("--data=" + scratch("empty.txt"), "empty.txt");
-  wrong("--data=" + scratch("short.txt"),
-        "has 9 bytes, too few for --seq-len 16; give at least 170");
-  wrong("--tp=3" + data, "n_heads 2 is not divisible by tp=3; choose tp from {1, 2}");
-  wrong("--seq-len=17" + data, "--seq-len 17 is above --max-position-embeddings 16");
-  wrong("--grad-accum=3" + data, "--batch-size 4 is not divisible by --grad-accum 3");
-  wrong("--tp=0", "--tp");
-  wrong("--steps=abc", "--steps");
-  wrong("--dropout=1", "--dropout");
-  wrong("--preset=gpt9", "--preset");
-  wrong("--no-such-flag", "--no-such-flag");
-  wrong("--device=cuda", "no CUDA");
-  expect_error(tiny(data + " --out=" + data_ + "/below"), data_ + "/below");
-  expect_error(
-      tiny(data + " --lr=1e6 --weight-decay=1000 --steps=10 --grad-clip=0 --warmup-steps=0 --tp=2" +
-           out),
-      "the run has diverged; lower --lr");
-  expect_error("tools/train --d-model=30 --n-heads=4" + out,
-               "d_model 30 is not divisible by n_heads 4");
-}
-
-TEST_F(TrainTest, HelpNamesEveryFlag) {
-  const ProgramResult result = run("tools/train --help");
-  EXPECT_EQ(result.status, 0);
-  for (const char* flag : {"--tp",
-                           "--preset",
-                           "--n-layers",
-                           "--n-heads",
-                           "--d-model",
-                           "--d-ff",
-                           "--max-position-embeddings",
-                           "--dropout",
-                           "--data",
-                           "--batch-size",
-                           "--seq-len",
-                           "--grad-accum",
-                           "--steps",
-                           "--lr",
-                           "--min-lr",
-                           "--warmup-steps",
-                           "--weight-decay",
-                           "--beta1",
-                           "--beta2",
-                           "--grad-clip",
-                           "--eval-interval",
-                           "--eval-steps",
-                           "--seed",
-                           "--threads",
-                           "--device",
-                           "--out"}) {
-    EXPECT_NE(result.out.find(std::string(flag) + " "), std::string::npos) << flag;
+TEST_F(TrainTest, UpdatesInPlaceOnATerminal) {
+  const Result result = run_on_terminal(
+      "train", tiny({"--steps=300", "--eval-interval=300", "--out=out"}), folder_, 40);
+  EXPECT_EQ(result.status, 0) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("\r\033[Kstep   1/300  loss "));
+  EXPECT_THAT(result.out, HasSubstr("\r\033[Kstep 300/300  loss "));
+  for (auto at = result.out.find("\r\033[K"); at != std::string::npos;) {
+    const auto end = result.out.find('\r', at + 1);
+    EXPECT_LT(end - at - 4, 40u) << "a line that the terminal wraps";
+    at = result.out.find("\r\033[K", end);
   }
+}
+
+TEST_F(TrainTest, ErrorOnATerminalHasItsOwnLine) {
+  const Result result = run_on_terminal("train",
+                                        tiny({"--lr=1e6", "--grad-clip=0", "--warmup-steps=0",
+                                              "--eval-interval=9", "--steps=9", "--out=out"}),
+                                        folder_, 100);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.out, HasSubstr("\r\ntrain: error: ["));
+}
+
+TEST_F(TrainTest, LearnsFromAFolder) {
+  std::filesystem::create_directories(folder_ + "/texts/deeper");
+  std::filesystem::copy(folder_ + "/text.txt", folder_ + "/texts/deeper/text.txt");
+  const std::vector<json> file = metrics({});
+  expect_same_training(file, metrics({"--data=texts"}), 0.0);
+}
+
+TEST_F(TrainTest, RelativePathsAreTheCallers) {
+  std::filesystem::create_directories(folder_ + "/elsewhere");
+  const Result result = run("train", tiny({"--out=a/b"}), folder_ + "/elsewhere",
+                            {"BUILD_WORKING_DIRECTORY=" + folder_});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(lines(content(folder_ + "/a/b/metrics.jsonl")).size(), 4u);
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/a/b/config.json"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/elsewhere"));
 }
 
 }  // namespace
-}  // namespace shardgrad
+}  // namespace shardgrad::tool_testing
