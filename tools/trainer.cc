@@ -117,15 +117,6 @@ std::string grouped(std::int64_t number) {
   return digits;
 }
 
-// The text with a '?' for each byte that a terminal might take for a command.
-std::string printable(std::string text) {
-  for (char& byte : text) {
-    const bool shown = (byte >= ' ' && byte <= '~') || byte == '\n' || byte == '\t';
-    if (!shown) byte = '?';
-  }
-  return text;
-}
-
 void print_header(const TrainOptions& options, const DatasetSplit& data, std::int64_t parameters,
                   RunLog& log) {
   const GPTConfig& model = options.model;

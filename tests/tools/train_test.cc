@@ -72,6 +72,20 @@ TEST_F(TrainTest, TensorParallelRunIsTheSame) {
   EXPECT_NEAR(single[0]["loss"].get<double>(), parallel[0]["loss"].get<double>(), 1e-5);
 }
 
+// Losses are of order 5 and norms of order 1, so this is about nine digits.
+TEST_F(TrainTest, NoLayoutShowsInFloat64) {
+  const std::vector<std::string> base{"--dtype=fp64", "--dropout=0.1"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = base;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return metrics(arguments);
+  };
+  const std::vector<json> single = with({});
+  expect_same_training(with({"--tp=2"}), single, 1e-9);
+  expect_same_training(with({"--grad-accum=4"}), single, 1e-9);
+  expect_same_training(with({"--tp=2", "--grad-accum=2"}), single, 1e-9);
+}
+
 TEST_F(TrainTest, SameCommandGivesTheSameNumbers) {
   const std::vector<std::string> command{"--tp=2", "--dropout=0.1"};
   const std::vector<json> first = metrics(command);
