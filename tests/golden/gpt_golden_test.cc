@@ -90,6 +90,7 @@ void compare(int tp, DType dtype, double tolerance) {
 TEST(GPTGolden, Float64) { compare(1, DType::Float64, 1e-12); }
 TEST(GPTGolden, Float32) { compare(1, DType::Float32, 1e-5); }
 TEST(GPTGolden, Float64OnThreeRanks) { compare(3, DType::Float64, 1e-12); }
+TEST(GPTGolden, Float32OnThreeRanks) { compare(3, DType::Float32, 1e-5); }
 
 }  // namespace
 }  // namespace shardgrad

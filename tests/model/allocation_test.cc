@@ -11,7 +11,8 @@
 namespace shardgrad {
 namespace {
 
-void train_steps(int tp) {
+// Every step is two micro-batches, with logits computed beside them as an evaluation would.
+void train_steps(int tp, int intra_op_threads = 1, bool tied = true) {
   GPTConfig config;
   config.vocab_size = 61;
   config.max_position_embeddings = 16;
@@ -19,7 +20,8 @@ void train_steps(int tp) {
   config.n_heads = 4;
   config.d_model = 64;
   config.d_ff = 256;
-  run_ranks(tp, 1, [&](Communicator& world) {
+  config.tie_embeddings = tied;
+  run_ranks(tp, intra_op_threads, [&](Communicator& world) {
     GPTModel model(config, world);
     FlatParameters flat(model.named_parameters());
     initialize_parameters(model, 1);
@@ -31,8 +33,16 @@ void train_steps(int tp) {
       ForwardContext context;
       context.training = true;
       context.step = step;
-      backward(model.loss(ids, ids, context));
+      for (std::int64_t sequence : {0, 2}) {
+        context.first_sequence = sequence;
+        const Tensor half = ids.slice(0, sequence, 2);
+        backward(model.loss(half, half, context, 64.0));
+      }
       optimizer.step(1e-3, clip_coefficient(gradient_norm(flat, world), 1.0));
+      {
+        const NoGradGuard no_grad;
+        EXPECT_EQ(model.forward(ids, {}, ids).logits.size(-1), 61);
+      }
       world.barrier();
       const AllocatorStats stats = allocator_for({}).stats();
       if (step > 0) {
@@ -48,6 +58,9 @@ void train_steps(int tp) {
 
 TEST(Allocation, NoneAfterTheFirstStepOnOneRank) { train_steps(1); }
 TEST(Allocation, NoneAfterTheFirstStepOnTwoRanks) { train_steps(2); }
+TEST(Allocation, NoneAfterTheFirstStepOnFourRanks) { train_steps(4); }
+TEST(Allocation, NoneAfterTheFirstStepWithTwoThreadsARank) { train_steps(2, 2); }
+TEST(Allocation, NoneAfterTheFirstStepWithAHeadOfItsOwn) { train_steps(2, 1, false); }
 
 }  // namespace
 }  // namespace shardgrad
