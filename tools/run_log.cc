@@ -38,7 +38,10 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
           {"grad_clip", options.grad_clip},
           {"seed", options.seed},
           {"eval_interval", options.eval_interval},
-          {"eval_steps", options.eval_steps}};
+          {"eval_steps", options.eval_steps},
+          {"sample_tokens", options.sample_tokens},
+          {"threads", options.threads},
+          {"device", "cpu"}};
 }
 
 std::unique_ptr<std::FILE, void (*)(std::FILE*)> open(const std::string& path) {

@@ -21,7 +21,7 @@ struct ModelChanges {
 // Options whose default depends on others.
 struct Dependent {
   std::optional<std::int64_t> seq_len, warmup_steps;
-  std::optional<double> min_lr;
+  std::optional<double> lr, min_lr;
 };
 
 void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& changes) {
@@ -51,7 +51,10 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
                         const char* text) {
     app.add_option(name, value, text)->check(check)->capture_default_str()->group("Optimizer");
   };
-  real("--lr", options.schedule.peak, not_negative(), "Peak learning rate");
+  app.add_option("--lr", dependent.lr,
+                 "Peak learning rate (default: 5e-3 for nano, 6e-4 for the larger presets)")
+      ->check(not_negative())
+      ->group("Optimizer");
   app.add_option("--min-lr", dependent.min_lr,
                  "Learning rate at the last step, at most --lr (default: lr / 25)")
       ->check(not_negative())
@@ -133,6 +136,7 @@ void apply_changes(const ModelChanges& changes, GPTConfig& config) {
 void apply_dependent(const Dependent& given, TrainOptions& options) {
   options.seq_len =
       given.seq_len.value_or(std::min(options.seq_len, options.model.max_position_embeddings));
+  options.schedule.peak = given.lr.value_or(options.preset == "nano" ? 5e-3 : 6e-4);
   options.schedule.minimum = given.min_lr.value_or(options.schedule.peak / 25.0);
   options.schedule.warmup_steps =
       given.warmup_steps.value_or(std::min(options.schedule.warmup_steps, options.steps / 10));
