@@ -62,5 +62,24 @@ TEST(Allocation, NoneAfterTheFirstStepOnFourRanks) { train_steps(4); }
 TEST(Allocation, NoneAfterTheFirstStepWithTwoThreadsARank) { train_steps(2, 2); }
 TEST(Allocation, NoneAfterTheFirstStepWithAHeadOfItsOwn) { train_steps(2, 1, false); }
 
+// What threads that have ended had cached, also those that failed, is not lost to the process.
+TEST(Allocation, RanksLeaveTheirBlocksToWhoeverComesNext) {
+  run_ranks(2, 1, [](Communicator& world) {
+    const Tensor block = Tensor::empty({123457});
+    world.barrier();  // both ranks hold one
+  });
+  const auto fail_after = [](Communicator& world) {
+    const Tensor block = Tensor::empty({223457});
+    world.barrier();
+    require(world.rank() != 1, "allocation_test", "as asked for");
+  };
+  EXPECT_THROW(run_ranks(2, 1, fail_after), Error);
+  const std::int64_t before = allocator_for({}).stats().system_allocations;
+  for (std::int64_t count : {123457, 223457}) {  // on this thread, which had none of them
+    const Tensor first = Tensor::empty({count}), second = Tensor::empty({count});
+  }
+  EXPECT_EQ(allocator_for({}).stats().system_allocations, before);
+}
+
 }  // namespace
 }  // namespace shardgrad
