@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tests/support/error_of.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/reference.h"
 
@@ -27,17 +28,6 @@ inline void expect_gradients_match(const std::function<Variable(const Inputs&)>&
   const gradcheck::Result result = gradcheck::check(function, inputs, options);
   EXPECT_LT(result.worst, gradcheck::kTolerance) << result.description;
   EXPECT_GT(result.smallest_norm, 0.0);
-}
-
-/// The message of the Error that `call` throws; empty when it throws none.
-template <class Call>
-std::string error_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace shardgrad::gradient_testing

@@ -13,7 +13,6 @@
 namespace shardgrad {
 namespace {
 
-using gradient_testing::error_of;
 using gradient_testing::random64;
 using reference::bitwise_equal;
 using reference::Matrix;

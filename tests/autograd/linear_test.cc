@@ -10,7 +10,6 @@
 namespace shardgrad {
 namespace {
 
-using gradient_testing::error_of;
 using gradient_testing::expect_gradients_match;
 using gradient_testing::Inputs;
 using gradient_testing::random64;

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/data/error_message.h"
+#include "tests/support/error_of.h"
 
 namespace shardgrad {
 namespace {
@@ -30,7 +30,7 @@ TEST(ByteTokenizer, NothingIsNothing) {
 }
 
 TEST(ByteTokenizer, SaysWhichTokenIsOutsideTheVocabulary) {
-  EXPECT_EQ(error_message([] {
+  EXPECT_EQ(error_of([] {
               ByteTokenizer{}.decode({1, 2, 256});
             }),
             "[ByteTokenizer::decode] token 256 at position 2 is outside the vocabulary; expected 0 "

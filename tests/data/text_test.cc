@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-#include "tests/data/error_message.h"
+#include "tests/support/error_of.h"
 
 namespace shardgrad {
 namespace {
@@ -35,7 +35,7 @@ class ReadText : public testing::Test {
   }
 
   std::string error_of(const std::string& name = "") const {
-    return error_message([&] { read_text(path(name)); });
+    return shardgrad::error_of([&] { read_text(path(name)); });
   }
 
  private:
@@ -145,7 +145,7 @@ TEST_F(ReadText, SaysThatNothingIsThere) {
   EXPECT_EQ(error_of("nothing"),
             "[read_text] " + path("nothing") +
                 " does not exist; expected a text file or a folder of text files");
-  EXPECT_EQ(error_message([] { read_text(""); }),
+  EXPECT_EQ(shardgrad::error_of([] { read_text(""); }),
             "[read_text]  does not exist; expected a text file or a folder of text files");
 }
 

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <string>
 
 #include "autograd/functions/arithmetic.h"
 #include "parallel/column_parallel_linear.h"
@@ -10,6 +12,8 @@
 #include "parallel/row_parallel_linear.h"
 #include "parallel/sharded_parameters.h"
 #include "parallel/vocab_parallel.h"
+#include "tests/support/backward_from.h"
+#include "tests/support/error_of.h"
 #include "tests/support/reference.h"
 
 namespace shardgrad {
@@ -35,12 +39,6 @@ Matrix gathered(const Module& module, const std::string& name, bool gradient, Co
   }
   ADD_FAILURE() << "no parameter " << name;
   return {};
-}
-
-// d/dy of sum(y * weights) with weights of this rank's part of a global gradient.
-void backward_from(const Variable& y, const Tensor& weights) {
-  backward(record("weighted", {y}, Tensor::zeros({1}, DType::Float64),
-                  [weights](Gradients& gradients) { gradients.add(0, weights); }));
 }
 
 class LayersTest : public ::testing::TestWithParam<int> {};
@@ -183,22 +181,17 @@ TEST_P(LayersTest, GradientNorm) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, LayersTest, ::testing::Values(1, 2, 4));
 
-std::string error_of(int tp, const std::function<void(Communicator&)>& body) {
-  try {
-    run_ranks(tp, 1, body);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+std::string error_on(int tp, const std::function<void(Communicator&)>& body) {
+  return error_of([&] { run_ranks(tp, 1, body); });
 }
 
 TEST(Layers, SayWhichRanksWouldDivide) {
   EXPECT_EQ(
-      error_of(4, [](Communicator& c) { ColumnParallelLinear(8, 10, true, false, c); }),
+      error_on(4, [](Communicator& c) { ColumnParallelLinear(8, 10, true, false, c); }),
       "[ColumnParallelLinear] out_features 10 is not divisible by tp=4; choose tp from {1, 2, "
       "5, 10}");
   EXPECT_EQ(
-      error_of(2, [](Communicator& c) { RowParallelLinear(25, 8, true, true, c); }),
+      error_on(2, [](Communicator& c) { RowParallelLinear(25, 8, true, true, c); }),
       "[RowParallelLinear] in_features 25 is not divisible by tp=2; choose tp from {1, 5, 25}");
 }
 

@@ -6,6 +6,8 @@
 
 #include "autograd/functions/arithmetic.h"
 #include "parallel/launch.h"
+#include "tests/support/backward_from.h"
+#include "tests/support/error_of.h"
 #include "tests/support/reference.h"
 
 namespace shardgrad {
@@ -30,13 +32,8 @@ Tensor input_of(int rank, std::int64_t columns = kColumns) {
 // The gradient that arrives at the input when `weights` arrives at the output of `function`.
 Tensor gradient_through(Variable (*function)(Variable, Communicator&), const Tensor& x,
                         const Tensor& weights, Communicator& world) {
-  // sum(function(x) weights^T) needs no more than add and scale: seed the graph through a linear
-  // combination of the output made by hand.
   Variable leaf(x, true);
-  const Variable y = function(scale(leaf, 1.0), world);
-  const Variable weighted = record("weighted", {y}, Tensor::zeros({1}, DType::Float64),
-                                   [weights](Gradients& gradients) { gradients.add(0, weights); });
-  backward(weighted);
+  backward_from(function(scale(leaf, 1.0), world), weights);
   return leaf.gradient();
 }
 
@@ -116,15 +113,13 @@ TEST(Regions, AGradientThatIsSharedIsNotReducedInPlace) {
 }
 
 TEST(Regions, ScatterSaysWhenTheRanksDoNotDivide) {
-  try {
-    run_ranks(2, 1, [](Communicator& world) {
-      scatter_to_tensor_parallel(Variable(random64({2, 5}, 1)), world);
-    });
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "[scatter_to_tensor_parallel] the last dim of [2, 5] is not divisible by tp=2");
-  }
+  EXPECT_EQ(
+      error_of([] {
+        run_ranks(2, 1, [](Communicator& world) {
+          scatter_to_tensor_parallel(Variable(random64({2, 5}, 1)), world);
+        });
+      }),
+      "[scatter_to_tensor_parallel] last extent 5 is not divisible by tp=2; choose tp from {1, 5}");
 }
 
 }  // namespace

@@ -15,7 +15,6 @@ namespace shardgrad {
 namespace {
 
 using attention_reference::Expected;
-using kernel_testing::error_of;
 using kernel_testing::IntraOpThreads;
 using reference::bitwise_equal;
 using reference::Matrix;

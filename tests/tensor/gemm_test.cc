@@ -11,7 +11,6 @@
 namespace shardgrad {
 namespace {
 
-using kernel_testing::error_of;
 using reference::bitwise_equal;
 using reference::Matrix;
 using reference::random_tensor;

@@ -1,5 +1,4 @@
-// What the kernels' tests share: the two floating types, their tolerances, thread counts and error
-// messages.
+// What the kernels' tests share: the two floating types, their tolerances and thread counts.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -11,6 +10,7 @@
 #include "tensor/dtype.h"
 #include "tensor/parallel_for.h"
 #include "tensor/shape.h"
+#include "tests/support/error_of.h"
 
 namespace shardgrad::kernel_testing {
 
@@ -47,16 +47,5 @@ class IntraOpThreads {
  private:
   int before_;
 };
-
-/// The message of the Error that `call` throws; empty when it throws none.
-template <class Call>
-std::string error_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace shardgrad::kernel_testing

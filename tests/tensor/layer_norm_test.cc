@@ -10,7 +10,6 @@
 namespace shardgrad {
 namespace {
 
-using kernel_testing::error_of;
 using kernel_testing::IntraOpThreads;
 using reference::bitwise_equal;
 using reference::Matrix;

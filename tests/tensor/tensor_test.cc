@@ -11,7 +11,6 @@
 namespace shardgrad {
 namespace {
 
-using kernel_testing::error_of;
 using ::testing::HasSubstr;
 
 Tensor counting(const Shape& shape) {

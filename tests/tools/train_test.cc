@@ -93,14 +93,6 @@ TEST_F(TrainTest, SameCommandGivesTheSameNumbers) {
   EXPECT_NE(first[0]["loss"], metrics({"--tp=2", "--dropout=0.1", "--seed=7"})[0]["loss"]);
 }
 
-TEST_F(TrainTest, GradientAccumulationIsTheSame) {
-  const std::vector<json> whole = metrics({"--dropout=0.1"});
-  const std::vector<json> halves = metrics({"--dropout=0.1", "--grad-accum=2"});
-  ASSERT_EQ(whole.size(), halves.size());
-  for (std::size_t i = 0; i < whole.size(); ++i)
-    EXPECT_NEAR(whole[i]["loss"].get<double>(), halves[i]["loss"].get<double>(), 1e-5);
-}
-
 TEST_F(TrainTest, ConfigHoldsTheOptions) {
   metrics({"--tp=2", "--lr=0.002", "--seed=7", "--dropout=0.25", "--steps=40", "--beta2=0.99"});
   const json config = json::parse(content(folder_ + "/out/config.json"));

@@ -7,15 +7,15 @@
 
 namespace shardgrad {
 
-/// The message of the Error that `body()` throws, or "no error".
+/// The message of the Error that `body()` throws; empty when it throws none.
 template <class Body>
-std::string error_message(const Body& body) {
+std::string error_of(const Body& body) {
   try {
     body();
   } catch (const Error& error) {
     return error.what();
   }
-  return "no error";
+  return "";
 }
 
 }  // namespace shardgrad
