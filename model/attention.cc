@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "autograd/functions/attention.h"
-#include "parallel/divisors.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 
@@ -11,7 +11,8 @@ MultiHeadSelfAttention::MultiHeadSelfAttention(const GPTConfig& config, std::int
                                                Communicator& tensor_parallel,
                                                const ParameterOptions& options)
     : n_heads_(config.n_heads),
-      local_heads_(divided(config.n_heads, tensor_parallel, "MultiHeadSelfAttention", "n_heads")),
+      local_heads_(divided(config.n_heads, tensor_parallel.world_size(), "MultiHeadSelfAttention",
+                           "n_heads")),
       first_head_(tensor_parallel.rank() * local_heads_),
       head_dim_(config.d_model / config.n_heads),
       query_key_value_(config.d_model, 3 * config.d_model, /*bias=*/true, /*gather_output=*/false,

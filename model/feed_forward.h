@@ -3,6 +3,7 @@
 
 #include "model/gpt_config.h"
 #include "nn/dropout.h"
+#include "parallel/column_parallel_linear.h"
 #include "parallel/row_parallel_linear.h"
 
 namespace shardgrad {

@@ -1,6 +1,6 @@
 #include "model/gpt_config.h"
 
-#include "parallel/divisors.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 namespace {
@@ -48,12 +48,8 @@ void GPTConfig::validate(int tensor_parallel_size) const {
           "d_model {} is not divisible by n_heads {}; choose n_heads from {}", d_model, n_heads,
           divisors_of(d_model));
   require(tensor_parallel_size >= 1, kName, "tp is {}; expected at least 1", tensor_parallel_size);
-  require(n_heads % tensor_parallel_size == 0, kName,
-          "n_heads {} is not divisible by tp={}; choose tp from {}", n_heads, tensor_parallel_size,
-          divisors_of(n_heads));
-  require(d_ff % tensor_parallel_size == 0, kName,
-          "d_ff {} is not divisible by tp={}; choose tp from {}", d_ff, tensor_parallel_size,
-          divisors_of(d_ff));
+  divided(n_heads, tensor_parallel_size, kName, "n_heads");
+  divided(d_ff, tensor_parallel_size, kName, "d_ff");
 }
 
 GPTConfig gpt_preset(const std::string& name) {

@@ -29,7 +29,7 @@ struct GPTConfig {
   void validate(int tensor_parallel_size) const;
 };
 
-/// "nano" (bytes, 0.8 M parameters, learns in minutes on two cores), "gpt2", "gpt2-medium",
+/// "nano" (bytes, 0.86 M parameters, learns in minutes on two cores), "gpt2", "gpt2-medium",
 /// "gpt2-large" or "gpt2-xl". @throws Error listing them for any other name.
 GPTConfig gpt_preset(const std::string& name);
 

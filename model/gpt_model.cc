@@ -3,6 +3,7 @@
 #include "autograd/functions/arithmetic.h"
 #include "autograd/functions/linear.h"
 #include "parallel/regions.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 namespace {
@@ -61,12 +62,10 @@ GPTModel::GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
   register_module("final_norm", final_norm_);
   head_ = config.tie_embeddings
               ? token_embedding_.weight()
-              : register_parameter("head.weight",
-                                   {{config.vocab_size, config.d_model},
-                                    0,
-                                    tensor_parallel.rank(),
-                                    tensor_parallel.world_size()},
-                                   Initializer::normal(config.initializer_range), options);
+              : register_parameter(
+                    "head.weight",
+                    sharded_over(tensor_parallel, {config.vocab_size, config.d_model}, 0),
+                    Initializer::normal(config.initializer_range), options);
 }
 
 Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attention_mask,

@@ -6,7 +6,7 @@
 namespace shardgrad {
 
 /// y = x weight^T + bias; weight [out_features, in_features], bias [out_features].
-/// Starts as Normal(0, 1 / in_features) weights and zero bias (LeCun et al., "Efficient BackProp").
+/// Starts with Initializer::fan_in() weights and zero bias.
 class Linear : public Module {
  public:
   /// @throws Error unless both extents are positive.

@@ -1,6 +1,7 @@
 // Parameter: a trainable tensor, or this rank's shard of one.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,11 @@ struct Initializer {
   static Initializer ones() { return {Kind::Ones, 0.0}; }
   static Initializer normal(double standard_deviation) {
     return {Kind::Normal, standard_deviation};
+  }
+  /// Normal(0, 1 / in_features), which keeps the variance of unit inputs (LeCun et al., "Efficient
+  /// BackProp", 1998).
+  static Initializer fan_in(std::int64_t in_features) {
+    return normal(1.0 / std::sqrt(static_cast<double>(in_features)));
   }
 };
 

@@ -36,6 +36,17 @@ struct ShardSpec {
     return shape;
   }
 
+  /// Global index, within each segment, of this rank's first one along `dim`.
+  std::int64_t first_index() const {
+    return is_sharded() ? std::min(rank * local_segment(), global_shape[dim] / segments) : 0;
+  }
+
+  /// How many indices of each segment this rank holds along `dim`, padding not counted.
+  std::int64_t real_extent() const {
+    const std::int64_t global = global_shape[std::max(dim, 0)] / segments;
+    return is_sharded() ? std::min(local_segment(), global - first_index()) : global;
+  }
+
   /// Calls `body(local_offset, global_offset, length)` for each run of elements that lie side by
   /// side in the local tensor and in the global one, both row-major. Padding is in no run.
   template <class Body>
@@ -49,8 +60,8 @@ struct ShardSpec {
     for (int d = dim + 1; d < global_shape.rank(); ++d) inner *= global_shape[d];
     const std::int64_t local = local_segment();
     const std::int64_t global = global_shape[dim] / segments;
-    const std::int64_t first = std::min(rank * local, global);
-    const std::int64_t rows = std::min(local, global - first);
+    const std::int64_t first = first_index();
+    const std::int64_t rows = real_extent();
     if (rows == 0) return;
     for (std::int64_t o = 0; o < outer * segments; ++o) {
       body(o * local * inner, (o * global + first) * inner, rows * inner);

@@ -1,10 +1,8 @@
 #include "parallel/column_parallel_linear.h"
 
-#include <cmath>
-
 #include "autograd/functions/linear.h"
-#include "parallel/divisors.h"
 #include "parallel/regions.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 
@@ -15,19 +13,16 @@ ColumnParallelLinear::ColumnParallelLinear(std::int64_t in_features, std::int64_
     : tensor_parallel_(tensor_parallel), gather_output_(gather_output) {
   constexpr const char* kName = "ColumnParallelLinear";
   require(in_features > 0, kName, "in_features is {}; expected at least 1", in_features);
-  divided(out_features, tensor_parallel, kName, "out_features");
+  divided(out_features, tensor_parallel.world_size(), kName, "out_features");
   require(!gather_output || options.segments == 1, kName,
           "gather_output with {} segments would interleave them; expected 1 segment",
           options.segments);
-  const int rank = tensor_parallel.rank(), ranks = tensor_parallel.world_size();
-  const double deviation = options.standard_deviation > 0.0
-                               ? options.standard_deviation
-                               : 1.0 / std::sqrt(static_cast<double>(in_features));
-  weight_ =
-      register_parameter("weight", {{out_features, in_features}, 0, rank, ranks, options.segments},
-                         Initializer::normal(deviation), options.parameters);
+  weight_ = register_parameter(
+      "weight", sharded_over(tensor_parallel, {out_features, in_features}, 0, options.segments),
+      options.weight_initializer(in_features), options.parameters);
   if (bias) {
-    bias_ = register_parameter("bias", {{out_features}, 0, rank, ranks, options.segments},
+    bias_ = register_parameter("bias",
+                               sharded_over(tensor_parallel, {out_features}, 0, options.segments),
                                Initializer::zeros(), options.parameters);
   }
 }

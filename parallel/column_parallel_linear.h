@@ -3,17 +3,9 @@
 
 #include "nn/module.h"
 #include "parallel/communicator.h"
+#include "parallel/parallel_linear_options.h"
 
 namespace shardgrad {
-
-/// How the weights of a parallel linear layer are made.
-struct ParallelLinearOptions {
-  ParameterOptions parameters;
-  /// Of the weights' normal draw; 0: 1 / sqrt(in_features), with the global in_features.
-  double standard_deviation = 0.0;
-  /// Column-parallel only: the output is this many tensors side by side, each cut on its own.
-  std::int64_t segments = 1;
-};
 
 /// y = x W^T + b with W [out_features, in_features] cut by rows: rank r computes its slice of the
 /// output features from the whole input (Megatron-LM's column-parallel layer; W is A^T there).

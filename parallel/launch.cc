@@ -75,6 +75,10 @@ int available_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+int threads_per_rank(int world_size, int requested) {
+  return requested > 0 ? requested : std::max(1, available_cores() / world_size);
+}
+
 void run_ranks(int world_size, int intra_op_threads,
                const std::function<void(Communicator&)>& body) {
   require(world_size >= 1, "run_ranks", "world_size {} is below 1", world_size);
@@ -82,7 +86,7 @@ void run_ranks(int world_size, int intra_op_threads,
           "intra_op_threads {} is negative; choose 0 for an equal share of the cores",
           intra_op_threads);
   const int cores = available_cores();
-  const int threads = intra_op_threads > 0 ? intra_op_threads : std::max(1, cores / world_size);
+  const int threads = threads_per_rank(world_size, intra_op_threads);
   const bool each_thread_has_a_core = world_size <= cores / threads;
   const auto world = std::make_shared<ThreadWorld>(world_size, each_thread_has_a_core);
   std::vector<int> ranks(world_size);

@@ -20,6 +20,9 @@ namespace shardgrad {
 void run_ranks(int world_size, int intra_op_threads,
                const std::function<void(Communicator&)>& body);
 
+/// The intra-op threads of each of `world_size` ranks when `requested` are asked for; see above.
+int threads_per_rank(int world_size, int requested);
+
 /// Cores that this process may run on (its affinity mask, not the machine's count).
 int available_cores();
 

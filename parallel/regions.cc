@@ -1,5 +1,7 @@
 #include "parallel/regions.h"
 
+#include "parallel/sharding.h"
+
 namespace shardgrad {
 namespace {
 
@@ -54,9 +56,7 @@ Variable reduce_from_tensor_parallel(Variable x, Communicator& tensor_parallel) 
 }
 
 Variable scatter_to_tensor_parallel(Variable x, Communicator& tensor_parallel) {
-  require(x.size(-1) % tensor_parallel.world_size() == 0, "scatter_to_tensor_parallel",
-          "the last dim of {} is not divisible by tp={}", x.shape().to_string(),
-          tensor_parallel.world_size());
+  divided(x.size(-1), tensor_parallel.world_size(), "scatter_to_tensor_parallel", "last extent");
   return region("scatter_to_tensor_parallel", std::move(x), tensor_parallel, own_part, all_parts);
 }
 

@@ -1,11 +1,9 @@
 #include "parallel/row_parallel_linear.h"
 
-#include <cmath>
-
 #include "autograd/functions/arithmetic.h"
 #include "autograd/functions/linear.h"
-#include "parallel/divisors.h"
 #include "parallel/regions.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 
@@ -14,16 +12,12 @@ RowParallelLinear::RowParallelLinear(std::int64_t in_features, std::int64_t out_
                                      const ParallelLinearOptions& options)
     : tensor_parallel_(tensor_parallel), input_is_parallel_(input_is_parallel) {
   constexpr const char* kName = "RowParallelLinear";
-  divided(in_features, tensor_parallel, kName, "in_features");
+  divided(in_features, tensor_parallel.world_size(), kName, "in_features");
   require(out_features > 0, kName, "out_features is {}; expected at least 1", out_features);
   require(options.segments == 1, kName, "segments is {}; expected 1", options.segments);
-  const double deviation = options.standard_deviation > 0.0
-                               ? options.standard_deviation
-                               : 1.0 / std::sqrt(static_cast<double>(in_features));
-  weight_ = register_parameter(
-      "weight",
-      {{out_features, in_features}, 1, tensor_parallel.rank(), tensor_parallel.world_size()},
-      Initializer::normal(deviation), options.parameters);
+  weight_ =
+      register_parameter("weight", sharded_over(tensor_parallel, {out_features, in_features}, 1),
+                         options.weight_initializer(in_features), options.parameters);
   if (bias) {
     bias_ = register_parameter("bias", ShardSpec::replicated({out_features}), Initializer::zeros(),
                                options.parameters);

@@ -1,7 +1,9 @@
 // A linear layer whose input features are split over the ranks.
 #pragma once
 
-#include "parallel/column_parallel_linear.h"
+#include "nn/module.h"
+#include "parallel/communicator.h"
+#include "parallel/parallel_linear_options.h"
 
 namespace shardgrad {
 

@@ -6,13 +6,13 @@
 
 namespace shardgrad {
 
-double gradient_norm(FlatParameters& parameters, Communicator& tensor_parallel) {
-  parameters.complete_gradients();
-  Tensor square = Tensor::empty({1}, DType::Float64, parameters.values().device());
+double gradient_norm(const FlatParameters& parameters, Communicator& tensor_parallel) {
+  const Device device = parameters.parameters().front().parameter->variable.value().device();
+  Tensor square = Tensor::empty({1}, DType::Float64, device);
   double sharded = 0.0, replicated = 0.0;
   for (const auto& [name, parameter] : parameters.parameters()) {
     const Tensor gradient = parameter->variable.gradient();
-    if (!gradient.defined()) continue;
+    if (!gradient.defined()) continue;  // not reached: zero
     kernels::sum_of_squares(gradient, square);
     (parameter->shard.is_sharded() ? sharded : replicated) += square.item();
   }

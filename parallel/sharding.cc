@@ -1,6 +1,4 @@
-#include "parallel/divisors.h"
-
-#include "tensor/error.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 
@@ -12,13 +10,18 @@ std::string divisors_of(std::int64_t n) {
   return "{" + text + "}";
 }
 
-std::int64_t divided(std::int64_t extent, const Communicator& tensor_parallel, const char* where,
+std::int64_t divided(std::int64_t extent, int tensor_parallel_size, const char* where,
                      const char* what) {
-  const int ranks = tensor_parallel.world_size();
   require(extent > 0, where, "{} is {}; expected at least 1", what, extent);
-  require(extent % ranks == 0, where, "{} {} is not divisible by tp={}; choose tp from {}", what,
-          extent, ranks, divisors_of(extent));
-  return extent / ranks;
+  require(extent % tensor_parallel_size == 0, where,
+          "{} {} is not divisible by tp={}; choose tp from {}", what, extent, tensor_parallel_size,
+          divisors_of(extent));
+  return extent / tensor_parallel_size;
+}
+
+ShardSpec sharded_over(const Communicator& group, const Shape& shape, int dim,
+                       std::int64_t segments) {
+  return {shape, dim, group.rank(), group.world_size(), segments};
 }
 
 }  // namespace shardgrad

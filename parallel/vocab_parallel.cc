@@ -1,10 +1,9 @@
 #include "parallel/vocab_parallel.h"
 
-#include <algorithm>
-
 #include "autograd/functions/embedding.h"
 #include "nn/embedding.h"
 #include "parallel/regions.h"
+#include "parallel/sharding.h"
 
 namespace shardgrad {
 
@@ -15,24 +14,20 @@ VocabParallelEmbedding::VocabParallelEmbedding(std::int64_t vocab_size, std::int
     : tensor_parallel_(tensor_parallel) {
   require(vocab_size > 0 && d_model > 0, "VocabParallelEmbedding",
           "vocab_size {} and d_model {} must be positive", vocab_size, d_model);
-  weight_ = register_parameter(
-      "weight", {{vocab_size, d_model}, 0, tensor_parallel.rank(), tensor_parallel.world_size()},
-      Initializer::normal(standard_deviation), options);
+  weight_ = register_parameter("weight", sharded_over(tensor_parallel, {vocab_size, d_model}, 0),
+                               Initializer::normal(standard_deviation), options);
 }
 
 Variable VocabParallelEmbedding::forward(const Tensor& ids) const {
   const std::int64_t vocab_size = weight_->shard.global_shape[0];
   check_ids(ids, vocab_size, "VocabParallelEmbedding");
-  const VocabularySlice slice = vocabulary_slice(vocab_size, tensor_parallel_);
-  return reduce_from_tensor_parallel(embedding(ids, weight_->variable, slice.first_column),
-                                     tensor_parallel_);
+  return reduce_from_tensor_parallel(
+      embedding(ids, weight_->variable, weight_->shard.first_index()), tensor_parallel_);
 }
 
 VocabularySlice vocabulary_slice(std::int64_t vocab_size, const Communicator& tensor_parallel) {
-  const std::int64_t ranks = tensor_parallel.world_size();
-  const std::int64_t padded = (vocab_size + ranks - 1) / ranks;
-  const std::int64_t first = tensor_parallel.rank() * padded;
-  return {first, std::clamp<std::int64_t>(vocab_size - first, 0, padded)};
+  const ShardSpec columns = sharded_over(tensor_parallel, {vocab_size}, 0);
+  return {columns.first_index(), columns.real_extent()};
 }
 
 Variable vocab_parallel_cross_entropy(Variable logits, const Tensor& labels,

@@ -1,5 +1,6 @@
 // The classic check of tensor parallelism: one forward and backward pass of a small GPT on tp ranks
 // against one rank, dropout on.
+#include <cmath>
 #include <cstdio>
 #include <map>
 
@@ -78,14 +79,17 @@ void check(int tp) {
   const PassResult parallel = run_pass(tp), single = run_pass(1);
   fmt::print("world_size: {}\n", tp);
   for (int rank = 0; rank < tp; ++rank) {
-    fmt::print("rank {}: max diff vs rank0: {:.1f}\n", rank, parallel.difference_to_rank0[rank]);
+    const double difference = parallel.difference_to_rank0[rank];
+    fmt::print("rank {}: max diff vs rank0: {}\n", rank,
+               difference == 0.0 ? "0.0" : fmt::format("{:.1e}", difference));
   }
   fmt::print("input_ids shape: {}\nlogits shape: {}\nloss: {:.4f}\n",
              Shape{kBatch, kTokens}.to_string(), parallel.logits.shape().to_string(),
              parallel.loss);
   double gradients = 0.0;
   for (const auto& [name, gradient] : single.gradients) {
-    gradients = std::max(gradients, max_difference(parallel.gradients.at(name), gradient));
+    const double difference = max_difference(parallel.gradients.at(name), gradient);
+    if (difference > gradients || std::isnan(difference)) gradients = difference;
   }
   const double forward = max_difference(parallel.logits, single.logits);
   fmt::print("max diff vs tp=1 (forward): {:.1e}\nmax diff vs tp=1 (gradients): {:.1e}\n", forward,

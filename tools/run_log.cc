@@ -44,11 +44,11 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
           {"device", "cpu"}};
 }
 
-std::unique_ptr<std::FILE, void (*)(std::FILE*)> open(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
+FilePointer open(const std::string& path) {
+  FilePointer file(std::fopen(path.c_str(), "w"));
   require(file != nullptr, "train", "cannot write {}: {}; choose another --out", path,
           std::strerror(errno));
-  return {file, [](std::FILE* f) { std::fclose(f); }};
+  return file;
 }
 
 // The condition comes first: the order in which a call evaluates its arguments is unspecified, and
@@ -62,7 +62,7 @@ void write_and_flush(const std::string& text, std::FILE* file, const std::string
 void write_whole(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";
   {
-    const auto file = open(partial);
+    const FilePointer file = open(partial);
     write_and_flush(text, file.get(), partial);
   }
   std::error_code error;
@@ -94,7 +94,7 @@ RunLog::RunLog(const TrainOptions& options)
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
           error.message());
   write_whole(options.out + "/config.json", to_json(options).dump(2) + "\n");
-  metrics_.reset(open(metrics_path_).release());
+  metrics_ = open(metrics_path_);
 }
 
 RunLog::~RunLog() {

@@ -11,6 +11,12 @@
 
 namespace shardgrad {
 
+/// Closes a C file.
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using FilePointer = std::unique_ptr<std::FILE, CloseFile>;
+
 /// The numbers of one optimizer step.
 struct StepMetrics {
   std::int64_t step = 0;  ///< counted from 1
@@ -42,14 +48,10 @@ class RunLog {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-
   void show(const StepMetrics& metrics);
 
   std::string metrics_path_;
-  std::unique_ptr<std::FILE, CloseFile> metrics_;
+  FilePointer metrics_;
   std::int64_t total_steps_;
   bool terminal_;
   bool line_open_ = false;

@@ -139,7 +139,7 @@ void apply_dependent(const Dependent& given, TrainOptions& options) {
   options.schedule.peak = given.lr.value_or(options.preset == "nano" ? 5e-3 : 6e-4);
   options.schedule.minimum = given.min_lr.value_or(options.schedule.peak / 25.0);
   options.schedule.warmup_steps =
-      given.warmup_steps.value_or(std::min(options.schedule.warmup_steps, options.steps / 10));
+      given.warmup_steps.value_or(std::min<std::int64_t>(100, options.steps / 10));
   options.schedule.total_steps = options.steps;
 }
 

@@ -24,7 +24,7 @@ struct TrainOptions {
   std::int64_t grad_accum = 1;   ///< micro-batches that a step's batch is split into
 
   std::int64_t steps = 1400;
-  LearningRateSchedule schedule{5e-3, 2e-4, 100, 1400};
+  LearningRateSchedule schedule;  ///< its defaults depend on the preset and on the steps
   AdamWOptions adamw;
   double grad_clip = 1.0;  ///< largest global gradient norm; 0: no clipping
   std::uint64_t seed = 1234;

@@ -108,6 +108,18 @@ class Trainer {
   AdamW optimizer_;
 };
 
+// The text that the options name, as tokens. @throws Error when it is missing or too short.
+DatasetSplit load_data(const TrainOptions& options) {
+  const std::string path = options.data.empty() ? eigen_corpus_path() : options.data;
+  const TokenDataset all(ByteTokenizer().encode(read_text(path)));
+  DatasetSplit split = all.split(kHeldOutFraction);
+  const std::int64_t least = 10 * (options.seq_len + 1);
+  require(all.size() >= least, "train",
+          "{} has {} bytes, too few for --seq-len {}; give at least {}, or lower --seq-len", path,
+          all.size(), options.seq_len, least);
+  return split;
+}
+
 // "812,345".
 std::string grouped(std::int64_t number) {
   std::string digits = std::to_string(number);
@@ -121,8 +133,7 @@ void print_header(const TrainOptions& options, const DatasetSplit& data, std::in
                   RunLog& log) {
   const GPTConfig& model = options.model;
   const int cores = available_cores();
-  const int threads =
-      options.threads > 0 ? options.threads : std::max(1, cores / options.tensor_parallel);
+  const int threads = threads_per_rank(options.tensor_parallel, options.threads);
   log.say(fmt::format(
       "model    {}: n_layers {}, n_heads {}, d_model {}, d_ff {}, dropout {}; {} parameters",
       options.preset, model.n_layers, model.n_heads, model.d_model, model.d_ff, model.dropout,
@@ -141,17 +152,6 @@ void print_header(const TrainOptions& options, const DatasetSplit& data, std::in
 }
 
 }  // namespace
-
-DatasetSplit load_data(const TrainOptions& options) {
-  const std::string path = options.data.empty() ? eigen_corpus_path() : options.data;
-  const TokenDataset all(ByteTokenizer().encode(read_text(path)));
-  DatasetSplit split = all.split(kHeldOutFraction);
-  const std::int64_t least = 10 * (options.seq_len + 1);
-  require(all.size() >= least, "train",
-          "{} has {} bytes, too few for --seq-len {}; give at least {}, or lower --seq-len", path,
-          all.size(), options.seq_len, least);
-  return split;
-}
 
 void run_training(const TrainOptions& options) {
   const DatasetSplit data = load_data(options);

@@ -17,7 +17,7 @@ Variable sum(const Variable& x);
 /// x [M, N] + bias [N] on every row. When nobody else holds x (it was moved in), in place.
 Variable add_bias(Variable x, const Variable& bias);
 
-/// The first `count` columns of x [M, N]: [M, count].
+/// The first `count` columns of x [M, N]: [M, count]. x itself when those are all.
 Variable first_columns(const Variable& x, std::int64_t count);
 
 /// The same elements under another shape; one extent may be -1.

@@ -6,6 +6,7 @@
 
 #include "nn/embedding.h"
 #include "nn/linear.h"
+#include "parallel/column_parallel_linear.h"
 #include "parallel/launch.h"
 #include "parallel/row_parallel_linear.h"
 #include "parallel/vocab_parallel.h"
