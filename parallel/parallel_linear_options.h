@@ -1,7 +1,6 @@
 // What the column- and the row-parallel linear layer have in common.
 #pragma once
 
-
 #include "nn/parameter.h"
 
 namespace shardgrad {
