@@ -109,7 +109,7 @@ void run_ranks(int world_size, int intra_op_threads,
     } catch (...) {
       first_failure.record(*world, rank, std::current_exception());
     }
-    allocator_for({}).retire_thread();
+    retire_thread();
   };
   std::vector<std::thread> rank_threads;
   rank_threads.reserve(world_size);

@@ -62,6 +62,8 @@ void reduce_over_ranks(DType dtype, ReduceOp op, const std::vector<const void*>&
       return reduce<double>(op, inputs, outputs, count);
     case DType::Int32:
       return reduce<std::int32_t>(op, inputs, outputs, count);
+    case DType::BFloat16:
+      fail("all_reduce", "bfloat16 is not reduced on the cpu yet");
   }
 }
 

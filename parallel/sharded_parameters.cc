@@ -1,24 +1,36 @@
 #include "parallel/sharded_parameters.h"
 
-#include <cmath>
-
+#include "tensor/kernels/elementwise.h"
 #include "tensor/kernels/reduce.h"
 
 namespace shardgrad {
 
-double gradient_norm(const FlatParameters& parameters, Communicator& tensor_parallel) {
-  const Device device = parameters.parameters().front().parameter->variable.value().device();
-  Tensor square = Tensor::empty({1}, DType::Float64, device);
-  double sharded = 0.0, replicated = 0.0;
-  for (const auto& [name, parameter] : parameters.parameters()) {
-    const Tensor gradient = parameter->variable.gradient();
-    if (!gradient.defined()) continue;  // not reached: zero
-    kernels::sum_of_squares(gradient, square);
-    (parameter->shard.is_sharded() ? sharded : replicated) += square.item();
+Tensor gradient_norm(FlatParameters& parameters, Communicator& tensor_parallel) {
+  parameters.complete_gradients();
+  const Tensor& gradients = parameters.gradients();
+  Tensor total = Tensor::zeros({1}, DType::Float64, gradients.device());
+  Tensor square = Tensor::empty_like(total);
+  // Neighbours that count are summed in one go; the gaps between them hold zeros.
+  std::int64_t begin = 0, end = 0;
+  const auto add_run = [&] {
+    if (begin == end) return;
+    kernels::sum_of_squares(gradients.slice(0, begin, end - begin), square);
+    kernels::add(total, square, total);
+  };
+  for (std::size_t i = 0; i < parameters.parameters().size(); ++i) {
+    const ShardSpec& shard = parameters.parameters()[i].parameter->shard;
+    const bool counts = shard.is_sharded() || tensor_parallel.rank() == 0;
+    if (!counts) {
+      add_run();
+      begin = end = parameters.offset(i + 1);
+    } else {
+      end = parameters.offset(i + 1);
+    }
   }
-  square.fill(sharded);
-  tensor_parallel.all_reduce(square);
-  return std::sqrt(square.item() + replicated);
+  add_run();
+  tensor_parallel.all_reduce(total);
+  kernels::square_root(total, total);
+  return total;
 }
 
 Tensor gather_shards(const Tensor& local, const ShardSpec& shard, Communicator& tensor_parallel) {

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
+
+#include "tensor/cuda/runtime.h"
 
 namespace shardgrad {
 namespace {
@@ -11,34 +14,59 @@ namespace {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-// Eight classes per power of two, never finer than a cache line.
-std::size_t round_to_class(std::size_t bytes) {
-  std::size_t power = kCacheLine * 8;
+// Eight classes per power of two, never finer than the granularity.
+std::size_t round_to_class(std::size_t bytes, std::size_t granularity) {
+  std::size_t power = granularity * 8;
   while (power < bytes) power *= 2;
-  const std::size_t step = std::max(power / 16, kCacheLine);
-  return std::max((bytes + step - 1) / step * step, kCacheLine);
-}
-
-void* take_from_system(std::size_t bytes) {
-  const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
-  void* block = nullptr;
-  if (posix_memalign(&block, alignment, bytes) != 0) block = nullptr;
-  require(block != nullptr, "allocator",
-          "the system has no {} bytes left; use a smaller batch, sequence or model, or more tensor "
-          "parallel ranks",
-          bytes);
-  // Advice only: without huge pages the block works the same, with more page faults.
-  if (alignment == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-  return block;
+  const std::size_t step = std::max(power / 16, granularity);
+  return std::max((bytes + step - 1) / step * step, granularity);
 }
 
 }  // namespace
 
-std::size_t CachingAllocator::block_size(std::size_t bytes) const {
-  return pass_through_ ? std::max<std::size_t>(bytes, 1) : round_to_class(bytes);
+MemorySource host_memory() {
+  const auto take = [](std::size_t bytes) -> void* {
+    const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
+    void* block = nullptr;
+    if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
+    // Advice only: without huge pages the block works the same, with more page faults.
+    if (alignment == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+    return block;
+  };
+  return {take, [](void* block) { std::free(block); }, kCacheLine};
 }
 
+MemorySource cuda_memory(int index) {
+  const auto take = [index](std::size_t bytes) {
+    cuda::use_device(index);
+    return cuda::allocate(bytes);
+  };
+  // Rows of any kernel may be read 16 bytes at a time from here, and 512 is what the driver gives.
+  constexpr std::size_t kGranularity = 512;
+  return {take, [](void* block) { cuda::deallocate(block); }, kGranularity};
+}
+
+CachingAllocator::CachingAllocator(MemorySource source) : source_(std::move(source)) {}
+
 CachingAllocator::~CachingAllocator() { release_cached_blocks(); }
+
+std::size_t CachingAllocator::block_size(std::size_t bytes) const {
+  return pass_through_ ? std::max<std::size_t>(bytes, 1)
+                       : round_to_class(bytes, source_.granularity);
+}
+
+// What is cached in other sizes may be what is missing.
+void* CachingAllocator::take_from_source(std::size_t bytes) {
+  void* block = source_.take(bytes);
+  if (block != nullptr) return block;
+  release_all();
+  block = source_.take(bytes);
+  require(block != nullptr, "allocator",
+          "no {} bytes are left beside the {} in use; use a smaller batch, sequence or model, or "
+          "more tensor parallel ranks",
+          bytes, stats_.bytes_in_use);
+  return block;
+}
 
 void* CachingAllocator::take_cached(FreeBlocks& blocks, std::size_t size) {
   const auto found = blocks.find(size);
@@ -54,7 +82,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
   void* block = take_cached(free_by_thread_[std::this_thread::get_id()], size);
   if (block == nullptr) block = take_cached(free_for_all_, size);
   if (block == nullptr) {
-    block = take_from_system(size);
+    block = take_from_source(size);
     stats_.bytes_reserved += static_cast<std::int64_t>(size);
     ++stats_.system_allocations;
   }
@@ -68,7 +96,7 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, std::thread::i
   const std::size_t size = block_size(bytes);
   stats_.bytes_in_use -= static_cast<std::int64_t>(size);
   if (pass_through_) {
-    std::free(block);
+    source_.give_back(block);
     stats_.bytes_reserved -= static_cast<std::int64_t>(size);
   } else {
     const auto own = free_by_thread_.find(owner);
@@ -90,17 +118,21 @@ void CachingAllocator::retire_thread() {
 void CachingAllocator::release(FreeBlocks& blocks) {
   for (auto& [size, cached] : blocks) {
     for (void* block : cached) {
-      std::free(block);
+      source_.give_back(block);
       stats_.bytes_reserved -= static_cast<std::int64_t>(size);
     }
     cached.clear();
   }
 }
 
-void CachingAllocator::release_cached_blocks() {
-  std::lock_guard<std::mutex> lock(mutex_);
+void CachingAllocator::release_all() {
   for (auto& [thread, blocks] : free_by_thread_) release(blocks);
   release(free_for_all_);
+}
+
+void CachingAllocator::release_cached_blocks() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  release_all();
 }
 
 void CachingAllocator::set_pass_through(bool enabled) {
@@ -119,12 +151,52 @@ void CachingAllocator::reset_peak() {
   stats_.peak_bytes_in_use = stats_.bytes_in_use;
 }
 
-CachingAllocator& allocator_for(const Device& device) {
-  require(device.type == DeviceType::Cpu, "allocator_for",
-          "this build drives the cpu only, not {}; choose device cpu", device.to_string());
-  // Never destroyed: a tensor with static lifetime may be freed after any destructor order.
-  static CachingAllocator* const host = new CachingAllocator;
+namespace {
+
+// The allocators of the CUDA devices, made as they are asked for. Never destroyed, like the host's:
+// a tensor with static lifetime may be freed after any destructor order.
+struct CudaAllocators {
+  std::mutex mutex;
+  std::map<int, CachingAllocator> by_device;
+};
+CudaAllocators& cuda_allocators() {
+  static CudaAllocators* const all = new CudaAllocators;
+  return *all;
+}
+
+CachingAllocator& host_allocator() {
+  static CachingAllocator* const host = new CachingAllocator(host_memory());
   return *host;
+}
+
+}  // namespace
+
+CachingAllocator& allocator_for(const Device& device) {
+  if (device.type == DeviceType::Cpu) return host_allocator();
+  require_cuda("allocator_for");
+  CudaAllocators& all = cuda_allocators();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  const auto found = all.by_device.find(device.index);
+  if (found != all.by_device.end()) return found->second;
+  require(device.index >= 0 && device.index < cuda::device_count(), "allocator_for",
+          "there is no {}; choose an index below {}", device.to_string(), cuda::device_count());
+  return all.by_device.try_emplace(device.index, cuda_memory(device.index)).first->second;
+}
+
+void retire_thread() {
+  host_allocator().retire_thread();
+  CudaAllocators& all = cuda_allocators();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  for (auto& [index, allocator] : all.by_device) {
+    try {
+      cuda::use_device(index);
+      cuda::synchronize();
+    } catch (const Error&) {
+      // The device has failed: the rank's own error says so, and its blocks will serve nobody.
+      continue;
+    }
+    allocator.retire_thread();
+  }
 }
 
 }  // namespace shardgrad

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -22,14 +23,31 @@ struct AllocatorStats {
   std::int64_t system_allocations = 0;  ///< how many times the system was asked
 };
 
-/// A thread-safe cache of host memory blocks. A request is rounded up to one of eight sizes per
+/// Where an allocator gets its blocks from.
+struct MemorySource {
+  /// A block of that many bytes, or null when there is none left.
+  std::function<void*(std::size_t)> take;
+  std::function<void(void*)> give_back;
+  /// Blocks are sized in multiples of this, and aligned to it.
+  std::size_t granularity;
+};
+
+/// Host memory: aligned to a cache line, blocks of 2 MiB and more to 2 MiB with huge pages asked
+/// for.
+MemorySource host_memory();
+
+/// Memory of CUDA device `index`.
+MemorySource cuda_memory(int index);
+
+/// A thread-safe cache of memory blocks. A request is rounded up to one of eight sizes per
 /// power of two (at most 12.5% waste), and a freed block waits in its size's list for the next
 /// request of the thread that it was made for: were the lists common, how many blocks a step takes
-/// would depend on how the ranks' threads happen to overlap. Blocks are aligned to a cache line;
-/// those of 2 MiB and more to 2 MiB, with huge pages asked for.
+/// would depend on how the ranks' threads happen to overlap. On a CUDA device it also makes reuse
+/// safe without waiting: a thread's work runs in the order of its stream, so what still reads a
+/// freed block comes before what overwrites it.
 class CachingAllocator {
  public:
-  CachingAllocator() = default;
+  explicit CachingAllocator(MemorySource source);
   CachingAllocator(const CachingAllocator&) = delete;
   CachingAllocator& operator=(const CachingAllocator&) = delete;
   ~CachingAllocator();
@@ -43,7 +61,8 @@ class CachingAllocator {
                   std::thread::id owner = std::this_thread::get_id());
 
   /// Makes the cached blocks of the calling thread, which is about to end, and those that will
-  /// still come back to it, available to every thread.
+  /// still come back to it, available to every thread. On a CUDA device the thread's work must be
+  /// done.
   void retire_thread();
 
   /// Gives every cached (unused) block back to the system.
@@ -62,9 +81,12 @@ class CachingAllocator {
   using FreeBlocks = std::map<std::size_t, std::vector<void*>>;  // by rounded size
 
   std::size_t block_size(std::size_t bytes) const;
+  void* take_from_source(std::size_t bytes);
   void* take_cached(FreeBlocks& blocks, std::size_t size);
   void release(FreeBlocks& blocks);
+  void release_all();
 
+  const MemorySource source_;
   mutable std::mutex mutex_;
   std::unordered_map<std::thread::id, FreeBlocks> free_by_thread_;
   FreeBlocks free_for_all_;  // of threads that have retired
@@ -73,7 +95,11 @@ class CachingAllocator {
 };
 
 /// The process's allocator for `device`: memory is a resource of the process, as with malloc.
-/// @throws Error for a device that this build cannot drive.
+/// @throws Error for a device that is not there, or that this program cannot drive.
 CachingAllocator& allocator_for(const Device& device);
+
+/// To be called by a thread that is about to end: waits for its CUDA work, and makes its cached
+/// blocks available to the other threads, on every device.
+void retire_thread();
 
 }  // namespace shardgrad

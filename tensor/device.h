@@ -25,4 +25,11 @@ struct Device {
   }
 };
 
+/// What keeps this program from using a GPU: it was linked without CUDA kernels, there is no
+/// driver, no device; "" when it can.
+std::string why_no_cuda();
+
+/// @throws Error naming `where` and the reason, unless a GPU can be used.
+void require_cuda(const char* where);
+
 }  // namespace shardgrad

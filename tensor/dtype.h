@@ -4,24 +4,37 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tensor/bfloat16.h"
 #include "tensor/error.h"
 
 namespace shardgrad {
 
-/// Element type of a Tensor. Float32 is the training type, Float64 serves gradient and parity
-/// checks, Int32 holds token ids and masks.
-enum class DType { Float32, Float64, Int32 };
+/// Element type of a Tensor. Float32 and BFloat16 are the training types, Float64 serves gradient
+/// and parity checks, Int32 holds token ids and masks.
+enum class DType { Float32, Float64, BFloat16, Int32 };
 
 /// Bytes of one element.
-constexpr std::size_t size_of(DType dtype) { return dtype == DType::Float64 ? 8 : 4; }
+constexpr std::size_t size_of(DType dtype) {
+  return dtype == DType::Float64 ? 8 : dtype == DType::BFloat16 ? 2 : 4;
+}
 
-/// "float32", "float64" or "int32".
+constexpr bool is_floating(DType dtype) { return dtype != DType::Int32; }
+
+/// What sums of `dtype` elements are kept in: statistics, the gradients of parameters, optimizer
+/// state. Float32 for BFloat16, any other dtype itself.
+constexpr DType accumulation_dtype(DType dtype) {
+  return dtype == DType::BFloat16 ? DType::Float32 : dtype;
+}
+
+/// "float32", "float64", "bfloat16" or "int32".
 constexpr const char* name_of(DType dtype) {
   switch (dtype) {
     case DType::Float32:
       return "float32";
     case DType::Float64:
       return "float64";
+    case DType::BFloat16:
+      return "bfloat16";
     case DType::Int32:
       return "int32";
   }
@@ -37,6 +50,10 @@ struct DTypeOf<float> {
 template <>
 struct DTypeOf<double> {
   static constexpr DType value = DType::Float64;
+};
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::BFloat16;
 };
 template <>
 struct DTypeOf<std::int32_t> {

@@ -1,6 +1,7 @@
 #include "tensor/tensor.h"
 
 #include "tensor/allocator.h"
+#include "tensor/cuda/runtime.h"
 #include "tensor/kernels/copy.h"
 
 namespace shardgrad {
@@ -14,6 +15,24 @@ Shape row_major_strides(const Shape& shape) {
     stride *= shape[dim];
   }
   return strides;
+}
+
+void copy_bytes_between_devices(const Tensor& source, Tensor& destination) {
+  const std::size_t bytes = static_cast<std::size_t>(source.numel()) * size_of(source.dtype());
+  const Device from = source.device(), to = destination.device();
+  if (bytes == 0) return;
+  if (from.type == DeviceType::Cpu) {
+    cuda::use_device(to.index);
+    cuda::copy_to_device(destination.raw_data(), source.raw_data(), bytes);
+  } else if (to.type == DeviceType::Cpu) {
+    cuda::use_device(from.index);
+    cuda::copy_to_host(destination.raw_data(), source.raw_data(), bytes);
+  } else {
+    cuda::use_device(from.index);
+    cuda::synchronize();
+    cuda::use_device(to.index);
+    cuda::copy_on_device(destination.raw_data(), source.raw_data(), bytes);
+  }
 }
 
 }  // namespace
@@ -122,10 +141,22 @@ Tensor Tensor::to(DType dtype) const {
   return converted;
 }
 
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  Tensor moved = empty(shape_, dtype_, device);
+  moved.copy_from(*this);
+  return moved;
+}
+
 void Tensor::copy_from(const Tensor& source) {
   require(shape_ == source.shape_, "Tensor::copy_from", "cannot copy shape {} into shape {}",
           source.shape_.to_string(), shape_.to_string());
-  kernels::copy(source, *this);
+  if (source.device() == device()) return kernels::copy(source, *this);
+  // Between devices only bytes travel: elements are converted and gathered before and scattered
+  // after.
+  const Tensor dense = source.to(dtype_).contiguous();
+  if (!is_contiguous()) return kernels::copy(dense.to(device()), *this);
+  copy_bytes_between_devices(dense, *this);
 }
 
 void Tensor::fill(double value) { kernels::fill(*this, value); }

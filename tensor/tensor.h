@@ -75,7 +75,7 @@ class Tensor {
   bool is_sole_owner() const { return storage_.use_count() == 1; }
   bool shares_storage_with(const Tensor& other) const { return storage_ == other.storage_; }
 
-  /// First element. @throws Error when T is not this tensor's dtype.
+  /// First element, on the tensor's device. @throws Error when T is not this tensor's dtype.
   template <class T>
   T* data() {
     return static_cast<T*>(checked_data(DTypeOf<T>::value));
@@ -101,7 +101,12 @@ class Tensor {
   Tensor clone() const;
   /// A contiguous copy with another element type (itself when the type is the same).
   Tensor to(DType dtype) const;
-  /// Overwrites this tensor's elements with those of `source`, converting the dtype.
+  /// A contiguous copy in the memory of another device (itself when it is the same). From the host
+  /// to a GPU the copy is only queued; from a GPU to the host it waits for the calling thread's
+  /// work.
+  Tensor to(Device device) const;
+  /// Overwrites this tensor's elements with those of `source`, converting the dtype, from any
+  /// device.
   /// @throws Error unless the shapes are equal.
   void copy_from(const Tensor& source);
   void fill(double value);
@@ -109,7 +114,7 @@ class Tensor {
   /// The elements in row-major order, on the host.
   template <class T>
   std::vector<T> to_vector() const {
-    const Tensor dense = contiguous();
+    const Tensor dense = to(Device{}).contiguous();
     const T* begin = dense.data<T>();
     return std::vector<T>(begin, begin + numel());
   }

@@ -35,7 +35,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
           {"weight_decay", options.adamw.weight_decay},
           {"beta1", options.adamw.beta1},
           {"beta2", options.adamw.beta2},
-          {"grad_clip", options.grad_clip},
+          {"grad_clip", options.adamw.max_gradient_norm},
           {"seed", options.seed},
           {"eval_interval", options.eval_interval},
           {"eval_steps", options.eval_steps},

@@ -67,7 +67,7 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
        "AdamW decay, of matrices only");
   real("--beta1", options.adamw.beta1, fraction(), "AdamW decay of the first moment, in [0, 1)");
   real("--beta2", options.adamw.beta2, fraction(), "AdamW decay of the second moment, in [0, 1)");
-  real("--grad-clip", options.grad_clip, not_negative(),
+  real("--grad-clip", options.adamw.max_gradient_norm, not_negative(),
        "Largest global gradient norm; 0: no clipping");
 }
 

@@ -11,6 +11,8 @@ namespace shardgrad {
 
 /// Everything that determines a training run.
 struct TrainOptions {
+  TrainOptions() { adamw.max_gradient_norm = 1.0; }
+
   std::string preset = "nano";
   GPTConfig model;  ///< the preset with what the user changed of it
   DType dtype = DType::Float32;
@@ -25,8 +27,7 @@ struct TrainOptions {
 
   std::int64_t steps = 1400;
   LearningRateSchedule schedule;  ///< its defaults depend on the preset and on the steps
-  AdamWOptions adamw;
-  double grad_clip = 1.0;  ///< largest global gradient norm; 0: no clipping
+  AdamWOptions adamw;             ///< as AdamW's own, but clipping at 1.0
   std::uint64_t seed = 1234;
 
   std::int64_t eval_interval = 250;  ///< steps between evaluations

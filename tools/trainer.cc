@@ -64,6 +64,7 @@ class Trainer {
     const double tokens = static_cast<double>(options_.batch_size * options_.seq_len);
     StepMetrics metrics;
     metrics.step = step + 1;
+    std::vector<Tensor> losses;
     for (std::int64_t first = 0; first < options_.batch_size; first += sequences) {
       const Batch batch = training_.training_batch(step, first, sequences);
       ForwardContext context;
@@ -72,18 +73,21 @@ class Trainer {
       context.step = step;
       context.first_sequence = first;
       const Variable loss = model_.loss(batch.input_ids, batch.targets, context, tokens);
-      metrics.loss += loss.value().item();
+      losses.push_back(loss.value());
       backward(loss);
     }
-    metrics.gradient_norm = gradient_norm(parameters_, world_);
+    const Tensor norm = gradient_norm(parameters_, world_);
+    metrics.learning_rate = options_.schedule.at(step);
+    optimizer_.step(metrics.learning_rate, norm);
+    // The first wait for the device: everything above was only queued.
+    for (const Tensor& loss : losses) metrics.loss += loss.item();
+    metrics.gradient_norm = norm.item();
     require(std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm), "train",
             "at step {} the loss is {} and the gradient norm {}: the run has diverged; lower --lr "
             "({}) or {} --grad-clip ({})",
             step + 1, std::abs(metrics.loss), std::abs(metrics.gradient_norm),
-            options_.schedule.peak, options_.grad_clip > 0.0 ? "lower" : "set", options_.grad_clip);
-    metrics.learning_rate = options_.schedule.at(step);
-    optimizer_.step(metrics.learning_rate,
-                    clip_coefficient(metrics.gradient_norm, options_.grad_clip));
+            options_.schedule.peak, options_.adamw.max_gradient_norm > 0.0 ? "lower" : "set",
+            options_.adamw.max_gradient_norm);
     return metrics;
   }
 

@@ -43,19 +43,17 @@ Variable cross_entropy(Variable logits, const Tensor& labels, std::int64_t vocab
                               target_logit);
   if (reductions.sum) reductions.sum(sums);
   Tensor loss = Tensor::empty({1}, DType::Float64, values.device());
-  Tensor counted = Tensor::empty_like(loss);
-  kernels::negative_log_likelihood(sum_exp, target_logit, labels, options.ignore_index, loss,
-                                   counted);
-  const double count = options.normalizer > 0.0 ? options.normalizer : counted.item();
-  const double inverse = count > 0.0 ? 1.0 / count : 0.0;
-  kernels::scale(loss, inverse, loss);
+  Tensor scale = Tensor::empty_like(loss);
+  kernels::negative_log_likelihood(sum_exp, target_logit, labels, options.ignore_index,
+                                   options.normalizer, loss, scale);
   return record("cross_entropy", {std::move(logits)}, loss,
                 [values, labels, slice, ignore_index = options.ignore_index, row_max, sum_exp,
-                 inverse](Gradients& gradients) mutable {
+                 scale](Gradients& gradients) mutable {
                   Tensor dlogits = values.is_sole_owner() ? values : values.clone();
                   values = Tensor();
+                  kernels::multiply(scale, gradients.output(), scale);
                   kernels::softmax_minus_one_hot(dlogits, labels, slice, ignore_index, row_max,
-                                                 sum_exp, inverse * gradients.output().item());
+                                                 sum_exp, scale);
                   gradients.add(0, std::move(dlogits));
                 });
 }

@@ -20,7 +20,8 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
                   const Tensor& dy = gradients.output();
                   if (gradients.needed(0)) {
                     auto [dx, accumulate] = gradients.target(0);
-                    kernels::layer_norm_backward_input(x, gamma, mean, rstd, dy, dx, accumulate);
+                    kernels::layer_norm_backward_input(x, gamma, mean, rstd, dy,
+                                                       accumulate ? dx : Tensor(), dx);
                   }
                   if (gradients.needed(1) || gradients.needed(2)) {
                     // One pass computes both. The shift's gradient is added after it, as scale and

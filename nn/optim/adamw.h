@@ -9,20 +9,29 @@ struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
-  double weight_decay = 0.1;  ///< of matrices; vectors (biases, norms) do not decay
+  double weight_decay = 0.1;       ///< of matrices; vectors (biases, norms) do not decay
+  double max_gradient_norm = 0.0;  ///< gradients are clipped to this global norm; 0: not clipped
 };
 
 /// Adam with decoupled weight decay over flat parameters, one pass per step.
 /// Source: Loshchilov, Hutter, arXiv:1711.05101. On a shard it does exactly what it does on those
 /// elements of the whole tensor.
+///
+/// Moments are in the accumulation dtype. Of bf16 parameters it also keeps the fp32 master weights
+/// that the updates add up in (Micikevicius et al., arXiv:1710.03740), which start as the
+/// parameters' values at the first step; the parameters are the masters, rounded.
 class AdamW {
  public:
   /// `parameters` must outlive the optimizer.
   explicit AdamW(FlatParameters& parameters, const AdamWOptions& options = {});
 
-  /// Updates the parameters from their gradients, each times `gradient_scale` (the clip
-  /// coefficient).
-  void step(double learning_rate, double gradient_scale = 1.0);
+  /// Updates the parameters from their gradients. `gradient_norm` (see parallel's gradient_norm())
+  /// is one float64 element, by which they are clipped; undefined: not clipped. A step whose norm
+  /// is not finite changes nothing; see take_back_step().
+  void step(double learning_rate, const Tensor& gradient_norm = {});
+
+  /// Uncounts the last step, whose gradient norm turned out not to be finite.
+  void take_back_step() { --steps_; }
 
   /// Steps taken.
   std::int64_t steps() const { return steps_; }
@@ -30,15 +39,10 @@ class AdamW {
  private:
   FlatParameters& parameters_;
   AdamWOptions options_;
+  Tensor master_;  // of bf16 parameters, from the first step on
   Tensor first_moment_;
   Tensor second_moment_;
   std::int64_t steps_ = 0;
 };
-
-/// What to scale gradients of global norm `norm` with so that it does not exceed `max_norm`;
-/// 1 when max_norm is 0 (no clipping). Source: Pascanu et al., arXiv:1211.5063.
-inline double clip_coefficient(double norm, double max_norm) {
-  return max_norm > 0.0 && norm > max_norm ? max_norm / norm : 1.0;
-}
 
 }  // namespace shardgrad

@@ -29,7 +29,7 @@ FlatParameters::FlatParameters(std::vector<NamedParameter> parameters)
   }
   const Tensor& first = parameters_.front().parameter->variable.value();
   values_ = Tensor::zeros({total}, first.dtype(), first.device());
-  gradients_ = Tensor::zeros_like(values_);
+  gradients_ = Tensor::zeros({total}, accumulation_dtype(first.dtype()), first.device());
   std::int64_t offset = 0;
   for (const NamedParameter& entry : parameters_) {
     Variable& variable = entry.parameter->variable;
@@ -43,8 +43,10 @@ FlatParameters::FlatParameters(std::vector<NamedParameter> parameters)
     gradient_views_.push_back(gradients_.slice(0, offset, value.numel()).reshape(variable.shape()));
     variable.mutable_value() = std::move(value);
     variable.set_gradient_buffer(gradient_views_.back());
+    offsets_.push_back(offset);
     offset += padded_numel(entry);
   }
+  offsets_.push_back(offset);
 }
 
 void FlatParameters::clear_gradients() {

@@ -11,7 +11,8 @@ namespace shardgrad {
 /// the optimizer then makes one pass over memory, and gradients are collected where it reads them.
 ///
 /// Matrices (rank 2 and above), which weight decay applies to, come first, then vectors. Each
-/// parameter begins at a cache line; the gaps hold zeros.
+/// parameter begins at a cache line; the gaps hold zeros. Gradients are in the accumulation dtype
+/// of the values.
 class FlatParameters {
  public:
   /// @throws Error when there is none, or the dtypes or devices differ.
@@ -21,6 +22,8 @@ class FlatParameters {
   Tensor& values() { return values_; }        ///< [numel]
   Tensor& gradients() { return gradients_; }  ///< [numel]
   std::int64_t numel() const { return values_.numel(); }
+  /// Where parameter `index` begins in the flat buffers; for the number of parameters, their end.
+  std::int64_t offset(std::size_t index) const { return offsets_.at(index); }
   /// Elements [0, decayed_numel()) are those that weight decay applies to.
   std::int64_t decayed_numel() const { return decayed_numel_; }
 
@@ -34,6 +37,7 @@ class FlatParameters {
  private:
   std::vector<NamedParameter> parameters_;
   std::vector<Tensor> gradient_views_;
+  std::vector<std::int64_t> offsets_;
   Tensor values_;
   Tensor gradients_;
   std::int64_t decayed_numel_ = 0;

@@ -8,7 +8,7 @@
 namespace shardgrad::cpu {
 
 void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
-           const AdamWStep& step) {
+           const Tensor& gradient_norm, const AdamWStep& step, Tensor& rounded) {
   require_leading_operand("adamw", "parameter", parameter);
   require_operand("adamw", "gradient", gradient, parameter.shape(), parameter.dtype());
   require_operand("adamw", "first_moment", first_moment, parameter.shape(), parameter.dtype());
@@ -17,6 +17,16 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
   require(step.beta1 >= 0.0 && step.beta1 < 1.0 && step.beta2 >= 0.0 && step.beta2 < 1.0, "adamw",
           "beta1 is {} and beta2 is {}; each must be at least 0 and less than 1", step.beta1,
           step.beta2);
+  require(step.max_gradient_norm >= 0.0, "adamw", "max_gradient_norm is {}; expected 0 or more",
+          step.max_gradient_norm);
+  require(!rounded.defined(), "adamw", "bfloat16 parameters are not implemented on the cpu yet");
+  double clip = 1.0;
+  if (gradient_norm.defined()) {
+    require_number("adamw", "gradient_norm", gradient_norm);
+    const double norm = *gradient_norm.data<double>();
+    if (!std::isfinite(norm)) return;
+    if (step.max_gradient_norm > 0.0) clip = std::min(1.0, step.max_gradient_norm / norm);
+  }
   dispatch_floating(parameter.dtype(), "adamw", [&](auto type) {
     using T = decltype(type);
     T* const p = parameter.data<T>();
@@ -31,7 +41,7 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
     const T rest1 = static_cast<T>(1.0 - step.beta1);
     const T rest2 = static_cast<T>(1.0 - step.beta2);
     const T epsilon = static_cast<T>(step.epsilon);
-    const T gradient_scale = static_cast<T>(step.gradient_scale);
+    const T gradient_scale = static_cast<T>(clip);
     const T decay = static_cast<T>(1.0 - step.learning_rate * step.weight_decay);
     const T step_size = static_cast<T>(step.learning_rate / correction1);
     const T inverse_correction2 = static_cast<T>(1.0 / correction2);

@@ -25,8 +25,8 @@ namespace cpu {
 /// qkv [B*T, 3*H*Dh]: a row holds q of all local heads, then k, then v. out [B*T, H*Dh].
 /// Key j is visible to query i when j <= i and key_padding_mask[b, j] != 0 (int32 [B, T], or
 /// undefined: all visible). A query that sees no key gets zeros.
-/// log_sum_exp [B, H, T] (output, for the backward pass) of the scaled scores; -infinity where no
-/// key is visible.
+/// log_sum_exp [B, H, T] (output, for the backward pass, accumulation dtype) of the scaled scores;
+/// -infinity where no key is visible.
 /// Dropout on the probabilities: the mask element of (sequence b, head h, query i, key j) is
 /// (((first_sequence + b) * all_heads + first_head + h) * T + i) * T + j, and
 /// dropout.first_element is not used.
@@ -41,8 +41,16 @@ void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::attention_forward) attention_forward;
+[[gnu::weak]] decltype(cpu::attention_backward) attention_backward;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel attention_forward{"attention_forward", cpu::attention_forward};
-inline constexpr Kernel attention_backward{"attention_backward", cpu::attention_backward};
+inline constexpr Kernel attention_forward{"attention_forward", cpu::attention_forward,
+                                          cuda::attention_forward};
+inline constexpr Kernel attention_backward{"attention_backward", cpu::attention_backward,
+                                           cuda::attention_backward};
 }  // namespace kernels
 }  // namespace shardgrad

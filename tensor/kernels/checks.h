@@ -35,8 +35,8 @@ inline void require_leading_matrix(const char* where, const char* name, const Te
           tensor.shape().to_string());
 }
 
-/// Checks an output of one float64 element, whatever its rank.
-inline void require_number_output(const char* where, const char* name, const Tensor& tensor) {
+/// Checks a tensor of one float64 element, whatever its rank.
+inline void require_number(const char* where, const char* name, const Tensor& tensor) {
   require(tensor.defined() && tensor.numel() == 1 && tensor.dtype() == DType::Float64, where,
           "{} has shape {} of {}; expected one float64 element", name, tensor.shape().to_string(),
           name_of(tensor.dtype()));

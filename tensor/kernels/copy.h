@@ -16,8 +16,14 @@ void fill(Tensor& x, double value);
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::copy) copy;
+[[gnu::weak]] decltype(cpu::fill) fill;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel copy{"copy", cpu::copy};
-inline constexpr Kernel fill{"fill", cpu::fill};
+inline constexpr Kernel copy{"copy", cpu::copy, cuda::copy};
+inline constexpr Kernel fill{"fill", cpu::fill, cuda::fill};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -3,7 +3,7 @@
 // Megatron-LM's vocab-parallel cross-entropy (Shoeybi et al., arXiv:1909.08053, section 3).
 // With the whole vocabulary in one slice nothing needs reducing and the phases run back to back.
 //
-// logits [M, V_local] contiguous; labels int32 [M]; per-row tensors [M] of the logits' dtype.
+// logits [M, V_local] contiguous; labels int32 [M]; per-row tensors [M] of the accumulation dtype.
 // `columns` <= V_local is how many of the slice's columns are real: padding columns never count.
 // first_column is the global index of the slice's first column.
 #pragma once
@@ -31,24 +31,36 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
                         Tensor& target_logit);
 
 /// In place: logits[m, v] = factor * (softmax(logits)[m, v] - (v is the label of m)), and 0 in
-/// padding columns and in rows with labels[m] == ignore_index. row_max and sum_exp are global.
+/// padding columns and in rows with labels[m] == ignore_index. row_max and sum_exp are global;
+/// factor is one float64 element.
 void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
                            std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
-                           double factor);
+                           const Tensor& factor);
 
-/// loss = sum over rows with labels[m] != ignore_index of (log(sum_exp[m]) - target_logit[m]), one
-/// float64 element; both inputs are global. counted = the number of such rows, one float64 element.
+/// loss = scale * sum over rows with labels[m] != ignore_index of (log(sum_exp[m]) -
+/// target_logit[m]); both inputs are global. scale = 1 / normalizer or, when normalizer is 0, one
+/// over the number of such rows (0 when there is none). Both outputs are one float64 element.
 void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
-                             const Tensor& labels, std::int64_t ignore_index, Tensor& loss,
-                             Tensor& counted);
+                             const Tensor& labels, std::int64_t ignore_index, double normalizer,
+                             Tensor& loss, Tensor& scale);
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::row_max) row_max;
+[[gnu::weak]] decltype(cpu::sum_exp_and_target) sum_exp_and_target;
+[[gnu::weak]] decltype(cpu::softmax_minus_one_hot) softmax_minus_one_hot;
+[[gnu::weak]] decltype(cpu::negative_log_likelihood) negative_log_likelihood;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel row_max{"row_max", cpu::row_max};
-inline constexpr Kernel sum_exp_and_target{"sum_exp_and_target", cpu::sum_exp_and_target};
-inline constexpr Kernel softmax_minus_one_hot{"softmax_minus_one_hot", cpu::softmax_minus_one_hot};
-inline constexpr Kernel negative_log_likelihood{"negative_log_likelihood",
-                                                cpu::negative_log_likelihood};
+inline constexpr Kernel row_max{"row_max", cpu::row_max, cuda::row_max};
+inline constexpr Kernel sum_exp_and_target{"sum_exp_and_target", cpu::sum_exp_and_target,
+                                           cuda::sum_exp_and_target};
+inline constexpr Kernel softmax_minus_one_hot{"softmax_minus_one_hot", cpu::softmax_minus_one_hot,
+                                              cuda::softmax_minus_one_hot};
+inline constexpr Kernel negative_log_likelihood{
+    "negative_log_likelihood", cpu::negative_log_likelihood, cuda::negative_log_likelihood};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -89,7 +89,7 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
 
 void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
                            std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
-                           double factor) {
+                           const Tensor& factor) {
   constexpr const char* kName = "softmax_minus_one_hot";
   check_slice(kName, logits, slice);
   const std::int64_t rows = logits.size(0);
@@ -97,6 +97,8 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
   check_labels(kName, labels, rows, ignore_index);
   require_operand(kName, "row_max", row_max, {rows}, logits.dtype());
   require_operand(kName, "sum_exp", sum_exp, {rows}, logits.dtype());
+  require_number(kName, "factor", factor);
+  const double times = *factor.data<double>();
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     T* const data = logits.data<T>();
@@ -110,26 +112,26 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
         return;
       }
       const T shift = largest[m];
-      const T scale = static_cast<T>(factor / static_cast<double>(sums[m]));
+      const T scale = static_cast<T>(times / static_cast<double>(sums[m]));
 #pragma omp simd
       for (std::int64_t n = 0; n < slice.columns; ++n) row[n] = scale * exp(row[n] - shift);
       std::fill(row + slice.columns, row + stride, T(0));
       const std::int64_t target = local_column(label[m], ignore_index, slice);
-      if (target >= 0) row[target] -= static_cast<T>(factor);
+      if (target >= 0) row[target] -= static_cast<T>(times);
     });
   });
 }
 
 void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
-                             const Tensor& labels, std::int64_t ignore_index, Tensor& loss,
-                             Tensor& counted) {
+                             const Tensor& labels, std::int64_t ignore_index, double normalizer,
+                             Tensor& loss, Tensor& scale) {
   constexpr const char* kName = "negative_log_likelihood";
   const std::int64_t rows = sum_exp.numel();
   require_operand(kName, "sum_exp", sum_exp, {rows}, sum_exp.dtype());
   require_operand(kName, "target_logit", target_logit, {rows}, sum_exp.dtype());
   require_operand(kName, "labels", labels, {rows}, DType::Int32);
-  require_number_output(kName, "loss", loss);
-  require_number_output(kName, "counted", counted);
+  require_number(kName, "loss", loss);
+  require_number(kName, "scale", scale);
   dispatch_floating(sum_exp.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const sums = sum_exp.data<T>();
@@ -142,8 +144,10 @@ void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
       total += std::log(static_cast<double>(sums[m])) - static_cast<double>(targets[m]);
       ++count;
     }
-    *loss.data<double>() = total;
-    *counted.data<double>() = static_cast<double>(count);
+    const double divisor = normalizer > 0.0 ? normalizer : static_cast<double>(count);
+    const double inverse = divisor > 0.0 ? 1.0 / divisor : 0.0;
+    *loss.data<double>() = inverse * total;
+    *scale.data<double>() = inverse;
   });
 }
 

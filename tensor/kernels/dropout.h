@@ -32,8 +32,14 @@ void dropout_add(const Tensor& x, const Tensor& residual, const DropoutMask& mas
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::dropout) dropout;
+[[gnu::weak]] decltype(cpu::dropout_add) dropout_add;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel dropout{"dropout", cpu::dropout};
-inline constexpr Kernel dropout_add{"dropout_add", cpu::dropout_add};
+inline constexpr Kernel dropout{"dropout", cpu::dropout, cuda::dropout};
+inline constexpr Kernel dropout_add{"dropout_add", cpu::dropout_add, cuda::dropout_add};
 }  // namespace kernels
 }  // namespace shardgrad

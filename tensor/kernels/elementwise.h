@@ -16,20 +16,34 @@ void multiply(const Tensor& a, const Tensor& b, Tensor& out);
 /// out = factor * x.
 void scale(const Tensor& x, double factor, Tensor& out);
 
+/// out = sqrt(x).
+void square_root(const Tensor& x, Tensor& out);
+
 /// out[m, n] = x[m, n] + bias[n]; x and out [M, N], bias [N].
 void add_bias(const Tensor& x, const Tensor& bias, Tensor& out);
 
 /// out[n] = sum over m of x[m, n], added to what out holds when `accumulate`; x [M, N], out [N].
-/// The order of summation does not depend on the values.
+/// The order of summation does not depend on the values. out is of x's or the accumulation dtype.
 void sum_rows(const Tensor& x, Tensor& out, bool accumulate);
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::add) add;
+[[gnu::weak]] decltype(cpu::multiply) multiply;
+[[gnu::weak]] decltype(cpu::scale) scale;
+[[gnu::weak]] decltype(cpu::square_root) square_root;
+[[gnu::weak]] decltype(cpu::add_bias) add_bias;
+[[gnu::weak]] decltype(cpu::sum_rows) sum_rows;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel add{"add", cpu::add};
-inline constexpr Kernel multiply{"multiply", cpu::multiply};
-inline constexpr Kernel scale{"scale", cpu::scale};
-inline constexpr Kernel add_bias{"add_bias", cpu::add_bias};
-inline constexpr Kernel sum_rows{"sum_rows", cpu::sum_rows};
+inline constexpr Kernel add{"add", cpu::add, cuda::add};
+inline constexpr Kernel multiply{"multiply", cpu::multiply, cuda::multiply};
+inline constexpr Kernel scale{"scale", cpu::scale, cuda::scale};
+inline constexpr Kernel square_root{"square_root", cpu::square_root, cuda::square_root};
+inline constexpr Kernel add_bias{"add_bias", cpu::add_bias, cuda::add_bias};
+inline constexpr Kernel sum_rows{"sum_rows", cpu::sum_rows, cuda::sum_rows};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tensor/kernels/checks.h"
 #include "tensor/kernels/column_sums.h"
 #include "tensor/kernels/element_loops.h"
@@ -41,6 +43,17 @@ void scale(const Tensor& x, double factor, Tensor& out) {
     T* const result = out.data<T>();
     const T multiplier = static_cast<T>(factor);
     parallel_elements(x.numel(), [=](std::int64_t i) { result[i] = multiplier * source[i]; });
+  });
+}
+
+void square_root(const Tensor& x, Tensor& out) {
+  require_leading_operand("square_root", "x", x);
+  require_operand("square_root", "out", out, x.shape(), x.dtype());
+  dispatch_floating(x.dtype(), "square_root", [&](auto type) {
+    using T = decltype(type);
+    const T* const source = x.data<T>();
+    T* const result = out.data<T>();
+    parallel_elements(x.numel(), [=](std::int64_t i) { result[i] = std::sqrt(source[i]); });
   });
 }
 

@@ -12,14 +12,23 @@ void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t firs
 
 /// dtable[ids[m] - first_row, :] += dy[m, :] for the rows in the table, in the order of m for each
 /// row, so the result does not depend on the number of threads. ids int32 [M]; dy [M, D];
-/// dtable [R, D]. Contiguous. Always adds: the caller clears dtable first where it must.
+/// dtable [R, D], of dy's or the accumulation dtype. Contiguous. Always adds: the caller clears
+/// dtable first where it must.
 void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_row,
                         Tensor& dtable);
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::embedding_forward) embedding_forward;
+[[gnu::weak]] decltype(cpu::embedding_backward) embedding_backward;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel embedding_forward{"embedding_forward", cpu::embedding_forward};
-inline constexpr Kernel embedding_backward{"embedding_backward", cpu::embedding_backward};
+inline constexpr Kernel embedding_forward{"embedding_forward", cpu::embedding_forward,
+                                          cuda::embedding_forward};
+inline constexpr Kernel embedding_backward{"embedding_backward", cpu::embedding_backward,
+                                           cuda::embedding_backward};
 }  // namespace kernels
 }  // namespace shardgrad

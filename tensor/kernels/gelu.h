@@ -19,8 +19,14 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::gelu_forward) gelu_forward;
+[[gnu::weak]] decltype(cpu::gelu_backward) gelu_backward;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel gelu_forward{"gelu_forward", cpu::gelu_forward};
-inline constexpr Kernel gelu_backward{"gelu_backward", cpu::gelu_backward};
+inline constexpr Kernel gelu_forward{"gelu_forward", cpu::gelu_forward, cuda::gelu_forward};
+inline constexpr Kernel gelu_backward{"gelu_backward", cpu::gelu_backward, cuda::gelu_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -200,4 +200,10 @@ void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool 
   }
 }
 
+void gemm_bias_gelu(const Tensor& a, const Tensor& b, const Tensor& bias, GeluKind kind,
+                    Tensor& pre_activation, Tensor& y) {
+  gemm(a, b, bias, pre_activation, false);
+  gelu_forward(pre_activation, y, kind);
+}
+
 }  // namespace shardgrad::cpu

@@ -53,7 +53,8 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
 }
 
 void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                               const Tensor& rstd, const Tensor& dy, Tensor& dx, bool accumulate) {
+                               const Tensor& rstd, const Tensor& dy, const Tensor& addend,
+                               Tensor& dx) {
   constexpr const char* kName = "layer_norm_backward_input";
   require_leading_matrix(kName, "x", x);
   const std::int64_t rows = x.size(0);
@@ -63,6 +64,7 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
   require_operand(kName, "rstd", rstd, {rows}, x.dtype());
   require_operand(kName, "dy", dy, x.shape(), x.dtype());
   require_operand(kName, "dx", dx, x.shape(), x.dtype());
+  if (addend.defined()) require_operand(kName, "addend", addend, x.shape(), x.dtype());
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
@@ -70,6 +72,7 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
     const T* const means = mean.data<T>();
     const T* const rstds = rstd.data<T>();
     const T* const gradient = dy.data<T>();
+    const T* const past = addend.defined() ? addend.data<T>() : nullptr;
     T* const output = dx.data<T>();
     const double inverse_columns = 1.0 / static_cast<double>(columns);
     // With g = dy gamma and xhat = (x - mean) rstd:
@@ -93,10 +96,11 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
         const T xhat = (in[n] - center) * inverse;
         return multiply_add(-xhat, average_g_xhat, multiply_add(upstream[n], scale[n], -average_g));
       };
-      if (accumulate) {
+      if (past != nullptr) {
+        const T* const added = past + row * columns;
 #pragma omp simd
         for (std::int64_t n = 0; n < columns; ++n) {
-          out[n] = multiply_add(inverse, centred_gradient(n), out[n]);
+          out[n] = multiply_add(inverse, centred_gradient(n), added[n]);
         }
       } else {
 #pragma omp simd

@@ -26,8 +26,14 @@ void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_elem
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::fill_normal) fill_normal;
+[[gnu::weak]] decltype(cpu::fill_uniform) fill_uniform;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel fill_normal{"fill_normal", cpu::fill_normal};
-inline constexpr Kernel fill_uniform{"fill_uniform", cpu::fill_uniform};
+inline constexpr Kernel fill_normal{"fill_normal", cpu::fill_normal, cuda::fill_normal};
+inline constexpr Kernel fill_uniform{"fill_uniform", cpu::fill_uniform, cuda::fill_uniform};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -19,9 +19,17 @@ void max_abs_difference(const Tensor& a, const Tensor& b, Tensor& out);
 
 }  // namespace cpu
 
+// The CUDA twins.
+namespace cuda {
+[[gnu::weak]] decltype(cpu::sum) sum;
+[[gnu::weak]] decltype(cpu::sum_of_squares) sum_of_squares;
+[[gnu::weak]] decltype(cpu::max_abs_difference) max_abs_difference;
+}  // namespace cuda
+
 namespace kernels {
-inline constexpr Kernel sum{"sum", cpu::sum};
-inline constexpr Kernel sum_of_squares{"sum_of_squares", cpu::sum_of_squares};
-inline constexpr Kernel max_abs_difference{"max_abs_difference", cpu::max_abs_difference};
+inline constexpr Kernel sum{"sum", cpu::sum, cuda::sum};
+inline constexpr Kernel sum_of_squares{"sum_of_squares", cpu::sum_of_squares, cuda::sum_of_squares};
+inline constexpr Kernel max_abs_difference{"max_abs_difference", cpu::max_abs_difference,
+                                           cuda::max_abs_difference};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -62,7 +62,9 @@ TrainingRun train(int tp, DType dtype, bool tied, int steps) {
       }
     };
     gather(false, run.initial);
-    AdamW optimizer(flat);
+    AdamWOptions options;
+    options.max_gradient_norm = 0.5;
+    AdamW optimizer(flat, options);
     const Tensor ids = reference::random_ids({3, 37}, 0, 101, 5);
     const Tensor targets = reference::random_ids({3, 37}, 0, 101, 6);
     for (int step = 0; step < steps; ++step) {
@@ -73,12 +75,12 @@ TrainingRun train(int tp, DType dtype, bool tied, int steps) {
       context.step = step;
       const Variable loss = model.loss(ids, targets, context);
       backward(loss);
-      const double norm = gradient_norm(flat, world);
+      const Tensor norm = gradient_norm(flat, world);
       if (step == 0) gather(true, run.gradients);
-      optimizer.step(1e-2, clip_coefficient(norm, 0.5));
+      optimizer.step(1e-2, norm);
       if (world.rank() == 0) {
         run.losses.push_back(loss.value().item());
-        run.norms.push_back(norm);
+        run.norms.push_back(norm.item());
       }
     }
     gather(false, run.parameters);

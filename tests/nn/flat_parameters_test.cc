@@ -79,7 +79,8 @@ TEST_P(FlatParametersTest, AParameterThatIsNotReachedGoesOnByItsMoments) {
   const TwoLayers layers(GetParam());
   FlatParameters flat(layers.named_parameters());
   initialize_parameters(layers, 1);
-  AdamW optimizer(flat, {0.9, 0.99, 1e-8, 0.2});
+  AdamW optimizer(flat, {0.9, 0.99, 1e-8, 0.2, 0.5});
+  const Tensor norm = Tensor::full({}, 1.0, DType::Float64);  // so that gradients are halved
   const ParameterPointer weight = layers.named_parameters()[0].parameter;
   Matrix p = to_matrix(weight->variable.value());
   Matrix m = Matrix::Zero(5, 3), v = Matrix::Zero(5, 3);
@@ -94,7 +95,7 @@ TEST_P(FlatParametersTest, AParameterThatIsNotReachedGoesOnByItsMoments) {
     } else {
       backward(sum(layers.second.forward(Variable(random_tensor({4, 5}, GetParam(), step)))));
     }
-    optimizer.step(0.01, 0.5);
+    optimizer.step(0.01, norm);
     g *= 0.5;
     m = 0.9 * m + 0.1 * g;
     v = 0.99 * v + 0.01 * g.cwiseProduct(g);

@@ -175,7 +175,7 @@ TEST_P(LayersTest, GradientNorm) {
     const Matrix dweight = to_matrix(dy).transpose() * to_matrix(x);
     const double expected =
         std::sqrt(dweight.squaredNorm() + to_matrix(dy).colwise().sum().squaredNorm());
-    EXPECT_NEAR(gradient_norm(flat, world), expected, 1e-12 * expected);
+    EXPECT_NEAR(gradient_norm(flat, world).item(), expected, 1e-12 * expected);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/support/reference.h"
 #include "tests/tensor/kernel_testing.h"
@@ -28,10 +29,12 @@ AdamWStep step_number(std::int64_t step) {
   numbers.beta1 = 0.9;
   numbers.beta2 = 0.999;
   numbers.weight_decay = 0.1;
-  numbers.gradient_scale = 0.7;
+  numbers.max_gradient_norm = 2.1;  // clips by 0.7 at the norm below
   numbers.step = step;
   return numbers;
 }
+
+Tensor number(double value) { return Tensor::full({1}, value, DType::Float64); }
 
 // The parameter and its moments, as the kernel and as the papers update them.
 struct Model {
@@ -44,9 +47,10 @@ struct Model {
         v(to_matrix(second)) {}
 
   void update(const Tensor& gradient, const AdamWStep& step) {
-    kernels::adamw(parameter, gradient, first, second, step);
+    Tensor none;
+    kernels::adamw(parameter, gradient, first, second, number(3.0), step, none);
     const double count = static_cast<double>(step.step);
-    const Matrix g = step.gradient_scale * to_matrix(gradient);
+    const Matrix g = 0.7 * to_matrix(gradient);
     m = step.beta1 * m + (1.0 - step.beta1) * g;
     v = step.beta2 * v + (1.0 - step.beta2) * g.cwiseProduct(g);
     const Matrix unbiased_m = m / (1.0 - std::pow(step.beta1, count));
@@ -108,7 +112,9 @@ TEST_P(AdamWTest, AShardHoldsTheBitsOfTheWhole) {
       Tensor parameter = random_tensor({count}, dtype(), 1).slice(0, first, length);
       Tensor moment1 = Tensor::zeros({length}, dtype());
       Tensor moment2 = Tensor::zeros({length}, dtype());
-      kernels::adamw(parameter, gradient.slice(0, first, length), moment1, moment2, step_number(3));
+      Tensor none;
+      kernels::adamw(parameter, gradient.slice(0, first, length), moment1, moment2, number(3.0),
+                     step_number(3), none);
       EXPECT_TRUE(bitwise_equal(parameter, whole.parameter.slice(0, first, length)));
       EXPECT_TRUE(bitwise_equal(moment1, whole.first.slice(0, first, length)));
       EXPECT_TRUE(bitwise_equal(moment2, whole.second.slice(0, first, length)));
@@ -116,17 +122,49 @@ TEST_P(AdamWTest, AShardHoldsTheBitsOfTheWhole) {
   }
 }
 
+TEST_P(AdamWTest, ANormBelowTheLimitOrNoLimitDoesNotClip) {
+  const Tensor gradient = random_tensor({100}, dtype(), 2, 0.1);
+  Model unclipped({100}, dtype()), below({100}, dtype()), unlimited({100}, dtype());
+  Tensor none;
+  const auto run = [&](Model& model, const Tensor& norm, double limit) {
+    AdamWStep step = step_number(1);
+    step.max_gradient_norm = limit;
+    kernels::adamw(model.parameter, gradient, model.first, model.second, norm, step, none);
+  };
+  run(unclipped, Tensor(), 1.0);
+  run(below, number(0.5), 1.0);
+  run(unlimited, number(7.0), 0.0);
+  EXPECT_TRUE(bitwise_equal(below.parameter, unclipped.parameter));
+  EXPECT_TRUE(bitwise_equal(unlimited.parameter, unclipped.parameter));
+  EXPECT_FALSE(bitwise_equal(unclipped.parameter, Model({100}, dtype()).parameter));
+}
+
+TEST_P(AdamWTest, AStepWithANormThatIsNotFiniteChangesNothing) {
+  for (double norm : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    Model model({100}, dtype());
+    const Model before({100}, dtype());
+    Tensor none;
+    kernels::adamw(model.parameter, random_tensor({100}, dtype(), 2), model.first, model.second,
+                   number(norm), step_number(1), none);
+    EXPECT_TRUE(bitwise_equal(model.parameter, before.parameter));
+    EXPECT_TRUE(bitwise_equal(model.first, before.first));
+    EXPECT_TRUE(bitwise_equal(model.second, before.second));
+  }
+}
+
 TEST_P(AdamWTest, Errors) {
+  Tensor none;
   Tensor p = Tensor::zeros({4}, dtype());
   Tensor m = Tensor::zeros({4}, dtype());
   Tensor v = Tensor::zeros({5}, dtype());
-  EXPECT_EQ(error_of([&] { kernels::adamw(p, p, m, v, step_number(1)); }),
+  EXPECT_EQ(error_of([&] { kernels::adamw(p, p, m, v, none, step_number(1), none); }),
             "[adamw] second_moment has shape [5]; expected [4]");
-  EXPECT_EQ(error_of([&] { kernels::adamw(p, p, m, m, step_number(0)); }),
+  EXPECT_EQ(error_of([&] { kernels::adamw(p, p, m, m, none, step_number(0), none); }),
             "[adamw] step is 0; steps are counted from 1");
   AdamWStep step = step_number(1);
   step.beta2 = 1.0;
-  EXPECT_THAT(error_of([&] { kernels::adamw(p, p, m, m, step); }), HasSubstr("beta2 is 1"));
+  EXPECT_THAT(error_of([&] { kernels::adamw(p, p, m, m, none, step, none); }),
+              HasSubstr("beta2 is 1"));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ bool is_aligned(const void* block, std::size_t alignment) {
 }
 
 TEST(CachingAllocator, AFreedBlockServesTheNextRequestOfItsSize) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   void* const first = allocator.allocate(1000);
   allocator.deallocate(first, 1000);
   void* const second = allocator.allocate(1000);
@@ -29,7 +29,7 @@ TEST(CachingAllocator, AFreedBlockServesTheNextRequestOfItsSize) {
 }
 
 TEST(CachingAllocator, LiveBlocksAreDistinct) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   std::set<void*> blocks;
   for (int i = 0; i < 100; ++i) blocks.insert(allocator.allocate(256));
   EXPECT_EQ(blocks.size(), 100u);
@@ -40,7 +40,7 @@ TEST(CachingAllocator, LiveBlocksAreDistinct) {
 }
 
 TEST(CachingAllocator, StatsFollowUse) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   void* const small = allocator.allocate(4096);
   void* const large = allocator.allocate(8192);
   EXPECT_EQ(allocator.stats().bytes_in_use, 12288);
@@ -59,7 +59,7 @@ TEST(CachingAllocator, StatsFollowUse) {
 
 TEST(CachingAllocator, RoundingWastesAtMostAnEighth) {
   for (std::size_t bytes : {513, 1000, 4097, 100001, 5000000, 50257 * 768 * 4}) {
-    CachingAllocator allocator;
+    CachingAllocator allocator(host_memory());
     void* const block = allocator.allocate(bytes);
     const double reserved = static_cast<double>(allocator.stats().bytes_reserved);
     EXPECT_GE(reserved, static_cast<double>(bytes));
@@ -70,7 +70,7 @@ TEST(CachingAllocator, RoundingWastesAtMostAnEighth) {
 }
 
 TEST(CachingAllocator, AlignsToCacheLinesAndHugePages) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   for (std::size_t bytes : {0, 1, 63, 64, 65, 1000, 100000}) {
     void* const block = allocator.allocate(bytes);
     ASSERT_NE(block, nullptr);
@@ -84,7 +84,7 @@ TEST(CachingAllocator, AlignsToCacheLinesAndHugePages) {
 }
 
 TEST(CachingAllocator, PassThroughKeepsNothing) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   allocator.deallocate(allocator.allocate(1024), 1024);
   EXPECT_EQ(allocator.stats().bytes_reserved, 1024);
   allocator.set_pass_through(true);
@@ -97,7 +97,7 @@ TEST(CachingAllocator, PassThroughKeepsNothing) {
 
 // Each thread stamps its blocks and looks whether anyone else wrote into them.
 TEST(CachingAllocator, ConcurrentUse) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   std::atomic<int> overwritten{0};
   const auto work = [&](unsigned char stamp) {
     for (int round = 0; round < 2000; ++round) {
@@ -141,7 +141,7 @@ TEST(AllocatorFor, TensorsReturnTheirMemory) {
 
 // Whatever two threads do at the same time, each finds its own blocks again.
 TEST(AllocatorTest, ABlockReturnsToTheThreadThatAllocatedIt) {
-  CachingAllocator allocator;
+  CachingAllocator allocator(host_memory());
   const std::thread::id main_thread = std::this_thread::get_id();
   void* mine = allocator.allocate(1000);
   std::thread([&] { allocator.deallocate(mine, 1000, main_thread); }).join();

@@ -33,6 +33,8 @@ double element(const Tensor& tensor, std::int64_t index) {
       return tensor.data<float>()[offset];
     case DType::Float64:
       return tensor.data<double>()[offset];
+    case DType::BFloat16:
+      return static_cast<float>(tensor.data<BFloat16>()[offset]);
     case DType::Int32:
       return tensor.data<std::int32_t>()[offset];
   }

@@ -76,12 +76,24 @@ Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::i
   const Tensor global_sum = reference::to_tensor(sum, dtype).reshape({rows});
   const Tensor global_target = reference::to_tensor(target, dtype).reshape({rows});
   Tensor loss = Tensor::empty({}, DType::Float64);
-  Tensor counted = Tensor::empty({}, DType::Float64);
-  kernels::negative_log_likelihood(global_sum, global_target, labels, kIgnore, loss, counted);
-  Outcome outcome{loss.item(), counted.item(), Matrix(rows, logits.size(1))};
+  Tensor mean = Tensor::empty({}, DType::Float64);
+  Tensor scale = Tensor::empty({}, DType::Float64);
+  kernels::negative_log_likelihood(global_sum, global_target, labels, kIgnore, 0.0, mean, scale);
+  const double counted = scale.item() > 0.0 ? 1.0 / scale.item() : 0.0;
+  // A given normalizer divides instead of the count.
+  kernels::negative_log_likelihood(global_sum, global_target, labels, kIgnore, 0.25, loss, scale);
+  EXPECT_EQ(scale.item(), 4.0);
+  const double total = loss.item() / 4.0;
+  if (counted > 0.0 && !std::isnan(total)) {
+    EXPECT_NEAR(mean.item() * counted / total, 1.0, 1e-12);
+  }
+  if (counted == 0.0) {
+    EXPECT_EQ(mean.item(), 0.0);
+  }
+  Outcome outcome{total, counted, Matrix(rows, logits.size(1))};
   for (Slice& slice : slices) {
     kernels::softmax_minus_one_hot(slice.logits, labels, slice.place, kIgnore, global_max,
-                                   global_sum, factor);
+                                   global_sum, Tensor::full({}, factor, DType::Float64));
     if (slice.logits.numel() == 0) continue;
     const Matrix gradient = to_matrix(slice.logits);
     outcome.gradient.middleCols(slice.place.first_column, slice.place.columns) =
@@ -120,7 +132,7 @@ TEST_P(CrossEntropyTest, WholeVocabulary) {
     const Outcome outcome = run(logits, labels, {shape[1]});
     const Outcome expected = expected_of(logits, labels);
     EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance()) << shape.to_string();
-    EXPECT_EQ(outcome.counted, expected.counted);
+    EXPECT_DOUBLE_EQ(outcome.counted, expected.counted);
     EXPECT_LT(gradient_difference(outcome, expected), tolerance()) << shape.to_string();
   }
 }
@@ -167,7 +179,7 @@ TEST_P(CrossEntropyTest, IgnoredRowsCountForNothing) {
   const Outcome outcome = run(logits, labels, {40, 8}, 2);
   const Outcome expected = expected_of(logits, labels);
   EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
-  EXPECT_EQ(outcome.counted, 24.0);
+  EXPECT_DOUBLE_EQ(outcome.counted, 24.0);
   EXPECT_TRUE((outcome.gradient.row(0).array() == 0.0).all());
   EXPECT_LT(gradient_difference(outcome, expected), tolerance());
 
@@ -242,12 +254,13 @@ TEST_P(CrossEntropyTest, Errors) {
             "[sum_exp_and_target] label -3 at position 1 is negative; expected a token id or "
             "ignore_index -100");
   EXPECT_THAT(error_of([&] {
-                kernels::softmax_minus_one_hot(logits, rows, {0, 8}, kIgnore, rows, rows, 1.0);
+                kernels::softmax_minus_one_hot(logits, rows, {0, 8}, kIgnore, rows, rows,
+                                               Tensor::full({}, 1.0, DType::Float64));
               }),
               HasSubstr("[softmax_minus_one_hot] labels holds"));
   Tensor narrow = Tensor::zeros({1}, DType::Float32);
   EXPECT_THAT(error_of([&] {
-                kernels::negative_log_likelihood(rows, rows, labels, kIgnore, narrow, narrow);
+                kernels::negative_log_likelihood(rows, rows, labels, kIgnore, 0.0, narrow, narrow);
               }),
               HasSubstr("one float64 element"));
 }

@@ -38,6 +38,16 @@ TEST_P(ElementwiseTest, Add) {
   }
 }
 
+TEST_P(ElementwiseTest, SquareRoot) {
+  for (const Shape& shape : awkward_matrices()) {
+    Tensor x = random_tensor(shape, dtype(), 1);
+    kernels::multiply(x, x, x);
+    const Matrix expected = to_matrix(x).cwiseSqrt();
+    kernels::square_root(x, x);
+    EXPECT_LT(relative_difference(x, expected), tolerance()) << shape.to_string();
+  }
+}
+
 TEST_P(ElementwiseTest, Multiply) {
   for (const Shape& shape : awkward_matrices()) {
     const Tensor a = random_tensor(shape, dtype(), 1);

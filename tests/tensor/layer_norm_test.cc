@@ -79,14 +79,18 @@ TEST_P(LayerNormTest, BackwardInput) {
     problem.forward();
     Tensor dx = Tensor::full(shape, 1e30, dtype());
     kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                       problem.dy, dx, /*accumulate=*/false);
+                                       problem.dy, Tensor(), dx);
     EXPECT_LT(relative_difference(dx, problem.expected_dx), tolerance()) << shape.to_string();
     const Tensor before = random_tensor(shape, dtype(), 5);
     Tensor accumulated = before.clone();
     kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                       problem.dy, accumulated, /*accumulate=*/true);
+                                       problem.dy, accumulated, accumulated);
     EXPECT_LT(relative_difference(accumulated, to_matrix(before) + problem.expected_dx),
               tolerance());
+    // The addend may also be elsewhere.
+    kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
+                                       problem.dy, before, dx);
+    EXPECT_TRUE(reference::bitwise_equal(dx, accumulated));
   }
 }
 
@@ -122,7 +126,7 @@ TEST_P(LayerNormTest, OneColumnIsItsShift) {
   EXPECT_EQ(relative_difference(problem.y, Matrix::Constant(37, 1, beta)), 0.0);
   Tensor dx = Tensor::full({37, 1}, 1e30, dtype());
   kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                     problem.dy, dx, false);
+                                     problem.dy, Tensor(), dx);
   // Nothing is left of rstd * dy * gamma but its rounding.
   const double size_of_terms =
       to_matrix(problem.dy).norm() * std::fabs(problem.gamma.item()) / std::sqrt(kEpsilon);
@@ -149,7 +153,7 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
   Tensor dgamma = Tensor::empty({777}, dtype());
   Tensor dbeta = Tensor::empty({777}, dtype());
   kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                     problem.dy, dx, false);
+                                     problem.dy, Tensor(), dx);
   kernels::layer_norm_backward_parameters(problem.x, problem.mean, problem.rstd, problem.dy, dgamma,
                                           false, dbeta, false);
   for (int threads : {1, 2, 3, 5}) {
@@ -163,7 +167,7 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
     Tensor again_dgamma = Tensor::empty({777}, dtype());
     Tensor again_dbeta = Tensor::empty({777}, dtype());
     kernels::layer_norm_backward_input(again.x, again.gamma, again.mean, again.rstd, again.dy,
-                                       again_dx, false);
+                                       Tensor(), again_dx);
     kernels::layer_norm_backward_parameters(again.x, again.mean, again.rstd, again.dy, again_dgamma,
                                             false, again_dbeta, false);
     EXPECT_TRUE(bitwise_equal(again_dx, dx));
@@ -203,7 +207,7 @@ TEST_P(LayerNormTest, Errors) {
               HasSubstr("epsilon is 0"));
   EXPECT_THAT(error_of([&] {
                 kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, Tensor(),
-                                                   problem.dy, problem.y, false);
+                                                   problem.dy, Tensor(), problem.y);
               }),
               HasSubstr("[layer_norm_backward_input] rstd is undefined"));
 }
