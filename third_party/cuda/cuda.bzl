@@ -19,7 +19,7 @@ cuda_library targets through cuda_deps: host code declares what the .cu files de
 told to take every object of them (alwayslink) and not only those that resolve a strong reference.
 """
 
-load("@cuda_toolkit//:toolkit.bzl", "FOUND", "HAS_NCCL", "NVCC", "VERSION")
+load("@cuda_toolkit//:toolkit.bzl", "FOUND", "HAS_NCCL", "INCLUDE_DIR", "NVCC", "VERSION")
 load("@rules_cc//cc:defs.bzl", "cc_library")
 load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain")
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
@@ -95,6 +95,9 @@ def _nvcc_library_impl(ctx):
     common.add_all(context.quote_includes, format_each = "-I%s")
     common.add_all(context.includes, format_each = "-I%s")
     common.add_all(context.system_includes, before_each = "-isystem")
+    if INCLUDE_DIR != "/usr/include":  # which the compiler has to find in its own place
+        # Known to nvcc, but as a folder whose headers may give rise to warnings.
+        common.add("-isystem", INCLUDE_DIR)
 
     # Bazel does not see the toolkit's files, so that another version has to show in the action itself.
     env = dict(ctx.configuration.default_shell_env)

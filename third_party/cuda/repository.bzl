@@ -1,7 +1,7 @@
 """cuda_toolkit(): NVIDIA's toolkit as the repository @cuda_toolkit, which is there but empty where no toolkit is.
 
 What it holds:
-- toolkit.bzl: FOUND, HAS_NCCL, VERSION, NVCC (the compiler's path) and LIB_DIR;
+- toolkit.bzl: FOUND, HAS_NCCL, VERSION, NVCC (the compiler's path), INCLUDE_DIR and LIB_DIR;
 - the targets :cudart, :cublas (with cuBLASLt) and :nccl, which say how to link and are empty without a toolkit. The
   headers need no target: nvcc knows its own, and no other compiler has to;
 - status.txt: one line that says what was found or what was missing.
@@ -22,6 +22,7 @@ FOUND = {found}
 HAS_NCCL = {has_nccl}
 VERSION = "{version}"
 NVCC = "{nvcc}"
+INCLUDE_DIR = "{include_dir}"
 LIB_DIR = "{lib_dir}"
 """
 
@@ -95,7 +96,8 @@ def _look(repository_ctx, root):
         return struct(missing = "bin/nvcc")
     include_folders = _below(root, _INCLUDE_FOLDERS)
     lib_folders = _below(root, _LIB_FOLDERS)
-    if not _first(repository_ctx, include_folders, "cuda_runtime.h"):
+    runtime_header = _first(repository_ctx, include_folders, "cuda_runtime.h")
+    if not runtime_header:
         return struct(missing = "include/cuda_runtime.h")
     static = _first(repository_ctx, lib_folders, "libcudart_static.a")
     shared = _first(repository_ctx, lib_folders, "libcudart.so")
@@ -116,6 +118,7 @@ def _look(repository_ctx, root):
         missing = None,
         nvcc = nvcc,
         version = version,
+        include_dir = _parent(runtime_header),
         lib_dir = _parent(static or shared),
         # The static runtime needs these three of the system.
         cudart = ([static] if static else _dynamic(shared)) + ["-ldl", "-lrt", "-lpthread"],
@@ -157,6 +160,7 @@ def _cuda_toolkit_impl(repository_ctx):
         has_nccl = bool(toolkit and toolkit.nccl),
         version = toolkit.version if toolkit else "",
         nvcc = toolkit.nvcc if toolkit else "",
+        include_dir = toolkit.include_dir if toolkit else "",
         lib_dir = toolkit.lib_dir if toolkit else "",
     ), executable = False)
     repository_ctx.file("BUILD.bazel", _BUILD.format(
