@@ -198,6 +198,13 @@ def variants(libraries, suffix):
             fail("write the cuda_library target %s as %s:NAME" % (library, library))
     return [library + "_" + suffix for library in libraries]
 
+# The toolkit's libraries beside the runtime, and whether it has them.
+_TOOLKIT_LIBRARIES = {
+    "cublas": FOUND,
+    "cublasLt": FOUND,
+    "nccl": HAS_NCCL,
+}
+
 def cuda_library(
         name,
         srcs,
@@ -205,7 +212,7 @@ def cuda_library(
         textual_hdrs = [],
         deps = [],
         cuda_deps = [],
-        nccl = False,
+        toolkit_libraries = [],
         local_defines = [],
         **kwargs):
     """A library of .cu files: NAME_nvcc and NAME_simt.
@@ -217,11 +224,16 @@ def cuda_library(
       textual_hdrs: their headers that only .cu files can include (.cuh).
       deps: libraries for the host: cc_library targets.
       cuda_deps: other cuda_library targets, as "//package:name" or ":name".
-      nccl: whether they need NCCL. NAME_nvcc is then also empty where the toolkit comes without it.
+      toolkit_libraries: what they need of the toolkit beside its runtime: "cublas", "cublasLt", "nccl". NAME_nvcc is
+        also empty where the toolkit comes without one of them.
       local_defines: preprocessor macros for these sources only.
       **kwargs: of both libraries: visibility, testonly, tags.
     """
-    if FOUND and (HAS_NCCL or not nccl):
+    for library in toolkit_libraries:
+        if library not in _TOOLKIT_LIBRARIES:
+            fail("%s: toolkit_libraries can be %s, not '%s'" % (name, ", ".join(_TOOLKIT_LIBRARIES.keys()), library))
+
+    if FOUND and all([_TOOLKIT_LIBRARIES[library] for library in toolkit_libraries]):
         _nvcc_library(
             name = name + "_nvcc",
             srcs = srcs,
@@ -229,9 +241,9 @@ def cuda_library(
             textual_hdrs = textual_hdrs,
             local_defines = local_defines,
             deps = deps + variants(cuda_deps, "nvcc") + [
-                "@cuda_toolkit//:cublas",
-                "@cuda_toolkit//:cudart",
-            ] + (["@cuda_toolkit//:nccl"] if nccl else []),
+                "@cuda_toolkit//:" + library
+                for library in toolkit_libraries + ["cudart"]
+            ],
             **kwargs
         )
     else:

@@ -2,10 +2,11 @@
 
 What it holds:
 - toolkit.bzl: FOUND, HAS_NCCL, VERSION, NVCC (the compiler's path), INCLUDE_DIR and LIB_DIR;
-- the targets :cudart, :cublas (with cuBLASLt) and :nccl, which say how to link and are empty without a toolkit. The
-  headers need no target: nvcc knows its own, and no other compiler has to;
+- the targets :cudart, :cublas, :cublasLt and :nccl, which say how to link and are empty without a toolkit. The headers
+  need no target: nvcc knows its own, and no other compiler has to;
 - status.txt: one line that says what was found or what was missing.
 
+It is looked for in CUDA_PATH, which has to be right if it is set, then in /usr/local/cuda, then around the nvcc on PATH.
 --repo_env=SHARDGRAD_CUDA=off makes it look nowhere, as on a machine without a toolkit.
 """
 
@@ -40,6 +41,12 @@ cc_library(
 cc_library(
     name = "cublas",
     linkopts = {cublas},
+    deps = [":cublasLt"],
+)
+
+cc_library(
+    name = "cublasLt",
+    linkopts = {cublasLt},
     deps = [":cudart"],
 )
 
@@ -79,11 +86,12 @@ def _version(repository_ctx, nvcc):
 
 def _candidates(repository_ctx):
     """Folders in which a toolkit may be, with the way each came about."""
-    candidates = []
     chosen = repository_ctx.os.environ.get("CUDA_PATH", "")
     if chosen:
-        candidates.append((chosen, "CUDA_PATH"))
-    candidates.append(("/usr/local/cuda", "the usual place"))
+        if not chosen.startswith("/"):
+            fail("CUDA_PATH=%s has to be an absolute path, such as /usr/local/cuda" % chosen)
+        return [(chosen, "CUDA_PATH")]
+    candidates = [("/usr/local/cuda", "the usual place")]
     nvcc = repository_ctx.which("nvcc")
     if nvcc:
         candidates.append((str(nvcc.realpath.dirname.dirname), "nvcc on PATH"))
@@ -122,7 +130,8 @@ def _look(repository_ctx, root):
         lib_dir = _parent(static or shared),
         # The static runtime needs these three of the system.
         cudart = ([static] if static else _dynamic(shared)) + ["-ldl", "-lrt", "-lpthread"],
-        cublas = _dynamic(libraries["libcublas.so"]) + _dynamic(libraries["libcublasLt.so"]),
+        cublas = _dynamic(libraries["libcublas.so"]),
+        cublasLt = _dynamic(libraries["libcublasLt.so"]),
         nccl = _dynamic(nccl) if nccl else [],
     )
 
@@ -145,9 +154,13 @@ def _find(repository_ctx):
                 "with" if toolkit.nccl else "without",
             )
         reasons.append("%s (%s) lacks %s" % (root, origin, toolkit.missing))
-
-        # Somebody means there to be one: say why it is not used.
-        if origin != "the usual place" or repository_ctx.path(root).exists:
+        if origin == "CUDA_PATH":
+            fail(("CUDA_PATH=%s is no usable CUDA toolkit: %s. Looked for below it: bin/nvcc, include/cuda_runtime.h, " +
+                  "and libcudart_static.a, libcublas.so and libcublasLt.so in lib64. Set CUDA_PATH to a toolkit's " +
+                  "folder, unset it, or build without CUDA: --config=nocuda") %
+                 (repository_ctx.os.environ["CUDA_PATH"], reasons[-1]))
+        if repository_ctx.path(root).exists:
+            # Somebody means there to be one: say why it is not used.
             # buildifier: disable=print
             print("not a usable CUDA toolkit: " + reasons[-1])
     return None, "No CUDA toolkit: " + "; ".join(reasons)
@@ -166,6 +179,7 @@ def _cuda_toolkit_impl(repository_ctx):
     repository_ctx.file("BUILD.bazel", _BUILD.format(
         cudart = repr(toolkit.cudart if toolkit else []),
         cublas = repr(toolkit.cublas if toolkit else []),
+        cublasLt = repr(toolkit.cublasLt if toolkit else []),
         nccl = repr(toolkit.nccl if toolkit else []),
     ), executable = False)
 
