@@ -6,8 +6,8 @@ What it holds:
   need no target: nvcc knows its own, and no other compiler has to;
 - status.txt: one line that says what was found or what was missing.
 
-It is looked for in CUDA_PATH, which has to be right if it is set, then in /usr/local/cuda, then around the nvcc on PATH.
---repo_env=SHARDGRAD_CUDA=off makes it look nowhere, as on a machine without a toolkit.
+It is looked for in CUDA_PATH, which has to be right if it is set; otherwise in /usr/local/cuda, then around the nvcc
+on PATH. --repo_env=SHARDGRAD_CUDA=off makes it look nowhere, as on a machine without a toolkit.
 """
 
 # Below the toolkit's folder: NVIDIA's installers, Python wheels, Conda, Debian (where the folder is /usr).
@@ -56,6 +56,10 @@ cc_library(
     deps = [":cudart"],
 )
 """
+
+_WRONG_CUDA_PATH = """not a usable CUDA toolkit: %s.
+Looked for are bin/nvcc, include/cuda_runtime.h and, in lib64, libcudart_static.a, libcublas.so and libcublasLt.so.
+Set CUDA_PATH to a toolkit's folder, unset it, or build without CUDA: --config=nocuda"""
 
 def _first(repository_ctx, folders, name):
     """The first FOLDER/name that exists, as a string, or None."""
@@ -143,23 +147,25 @@ def _find(repository_ctx):
         return None, "No CUDA toolkit: looked for on Linux only"
     reasons = []
     for root, origin in _candidates(repository_ctx):
-        # Symbolic links are followed so that a program built against 13.0 does not run with what replaces it.
-        root = str(repository_ctx.path(root).realpath)
-        toolkit = _look(repository_ctx, root)
-        if not toolkit.missing:
-            return toolkit, "CUDA toolkit %s in %s (%s), %s NCCL" % (
-                toolkit.version,
-                root,
-                origin,
-                "with" if toolkit.nccl else "without",
-            )
-        reasons.append("%s (%s) lacks %s" % (root, origin, toolkit.missing))
+        path = repository_ctx.path(root)
+        if path.exists:
+            # Symbolic links are followed so that a program built against 13.0 does not run with what replaces it.
+            root = str(path.realpath)
+            toolkit = _look(repository_ctx, root)
+            if not toolkit.missing:
+                return toolkit, "CUDA toolkit %s in %s (%s), %s NCCL" % (
+                    toolkit.version,
+                    root,
+                    origin,
+                    "with" if toolkit.nccl else "without",
+                )
+            reason = "lacks " + toolkit.missing
+        else:
+            reason = "does not exist"
+        reasons.append("%s (%s) %s" % (root, origin, reason))
         if origin == "CUDA_PATH":
-            fail(("CUDA_PATH=%s is no usable CUDA toolkit: %s. Looked for below it: bin/nvcc, include/cuda_runtime.h, " +
-                  "and libcudart_static.a, libcublas.so and libcublasLt.so in lib64. Set CUDA_PATH to a toolkit's " +
-                  "folder, unset it, or build without CUDA: --config=nocuda") %
-                 (repository_ctx.os.environ["CUDA_PATH"], reasons[-1]))
-        if repository_ctx.path(root).exists:
+            fail(_WRONG_CUDA_PATH % reasons[-1])
+        if path.exists:
             # Somebody means there to be one: say why it is not used.
             # buildifier: disable=print
             print("not a usable CUDA toolkit: " + reasons[-1])
