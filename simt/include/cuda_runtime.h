@@ -1,4 +1,5 @@
-// Stand-in for CUDA's header of this name: the subset that the project uses, run on the CPU by simt.
+// Stand-in for CUDA's header of this name: the subset that the project uses, run on the CPU by
+// simt.
 #pragma once
 
 #include <cmath>
@@ -14,8 +15,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
-// A block runs on one host thread from start to end, so what the host thread shares, the block does.
-// At block scope thread_local implies static.
+// A block runs on one host thread from start to end, so what the host thread shares, the block
+// does. At block scope thread_local implies static.
 #define __shared__ thread_local
 
 #include "simt/atomics.h"

@@ -40,8 +40,8 @@ inline void check_matrix(const void* pointer, unsigned stride, size_t element_by
     simt::fail("wmma: %p is not aligned to 32 bytes, at %s:%d", pointer, file, line);
   }
   if (stride * element_bytes % 16 != 0) {
-    simt::fail("wmma: a stride of %u elements is not a multiple of 16 bytes, at %s:%d", stride, file,
-               line);
+    simt::fail("wmma: a stride of %u elements is not a multiple of 16 bytes, at %s:%d", stride,
+               file, line);
   }
 }
 
@@ -97,8 +97,7 @@ void load_matrix_sync(fragment<Use, 16, 16, 16, T, Layout>& target, const T* fro
   detail::check_matrix(from, stride, sizeof(T), file_, line_);
   detail::meet(file_, line_);
   const size_t line = simt::lane_id() % 16;
-  constexpr bool contiguous =
-      std::is_same_v<Layout, row_major> == std::is_same_v<Use, matrix_a>;
+  constexpr bool contiguous = std::is_same_v<Layout, row_major> == std::is_same_v<Use, matrix_a>;
   for (size_t i = 0; i < 16; ++i) {
     target.x[i] = contiguous ? from[line * stride + i] : from[i * stride + line];
   }
@@ -125,8 +124,7 @@ void store_matrix_sync(T* to, const fragment<accumulator, 16, 16, 16, T>& source
   const size_t row = detail::accumulator_row(simt::lane_id());
   for (size_t i = 0; i < 8; ++i) {
     const size_t column = detail::accumulator_column(simt::lane_id()) + i;
-    (layout == mem_row_major ? to[row * stride + column] : to[column * stride + row]) =
-        source.x[i];
+    (layout == mem_row_major ? to[row * stride + column] : to[column * stride + row]) = source.x[i];
   }
 }
 

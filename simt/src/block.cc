@@ -166,7 +166,8 @@ void BlockEngine::report_deadlock() {
   fail("deadlock: %d of %d threads wait for ever:%s", alive_, thread_count_, places.c_str());
 }
 
-// --- Switching --------------------------------------------------------------------------------------
+// --- Switching
+// --------------------------------------------------------------------------------------
 
 void BlockEngine::fiber_main() {
   BlockEngine* engine = engine_of_this_thread;

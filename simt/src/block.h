@@ -35,7 +35,7 @@ class BlockEngine {
 
   bool in_kernel() const { return in_kernel_; }
   uint64_t switches() const { return switches_; }
-  void* dynamic_shared_memory() const { return dynamic_shared_; }
+  void* dyn_shared() const { return dynamic_shared_; }
   int lane() const { return current_ % 32; }
   unsigned active_mask() const { return warps_[static_cast<size_t>(current_ / 32)].alive; }
 

@@ -71,8 +71,7 @@ void BlockEngine::warp_operation(unsigned mask, WarpOperation operation, void* p
     fail("lanes %08x of mask %08x have exited before the warp operation at %s:%d",
          mask & exist & ~warp.alive, mask, file, line);
   }
-  // Only __syncwarp orders the memory accesses of the lanes.
-  const bool orders_memory = operation == WarpOperation::Sync;
+  const bool orders_memory = operation == WarpOperation::Sync || config().shuffles_order_memory;
   if (orders_memory) order_release(&warp);
 
   size_t i = 0;
@@ -145,7 +144,8 @@ void BlockEngine::leave_warp(int number) {
   }
 }
 
-// --- What kernels call -------------------------------------------------------------------------------
+// --- What kernels call
+// -------------------------------------------------------------------------------
 
 int block_barrier(BarrierKind kind, int predicate, const char* file, int line) {
   return BlockEngine::of_this_thread().barrier(kind, predicate, file, line);
@@ -156,7 +156,13 @@ void warp_operation(unsigned mask, WarpOperation operation, void* payload, WarpF
   BlockEngine::of_this_thread().warp_operation(mask, operation, payload, function, file, line);
 }
 
-void* dynamic_shared_memory() { return BlockEngine::of_this_thread().dynamic_shared_memory(); }
+void report_misaligned(const void* pointer, size_t alignment, const char* file, int line) {
+  fail_with(cudaErrorMisalignedAddress,
+            "%zu bytes at once from %p, not a multiple of %zu, at %s:%d", alignment, pointer,
+            alignment, file, line);
+}
+
+void* dyn_shared() { return BlockEngine::of_this_thread().dyn_shared(); }
 void preempt() { BlockEngine::of_this_thread().preempt(); }
 unsigned active_mask() { return BlockEngine::of_this_thread().active_mask(); }
 int lane_id() { return BlockEngine::of_this_thread().lane(); }

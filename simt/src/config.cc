@@ -20,6 +20,7 @@ Config config_from_environment() {
   config.deferred = flag_from_environment("SIMT_DEFERRED");
   config.protect = flag_from_environment("SIMT_PROTECT");
   config.check_each_launch = flag_from_environment("SIMT_CHECK_EACH_LAUNCH");
+  config.shuffles_order_memory = number_from_environment("SIMT_SHUFFLES_ORDER", 1) != 0;
   config.abort_on_error = flag_from_environment("SIMT_ABORT");
   const int devices = static_cast<int>(number_from_environment("SIMT_DEVICES", config.devices));
   config.devices = devices < 0 ? 0 : devices > kMaxDevices ? kMaxDevices : devices;

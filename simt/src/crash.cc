@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <memory>
 
-#include "simt/simt.h"
 #include "simt/src/block.h"
+#include "simt/src/error.h"
 #include "simt/src/memory.h"
 
 namespace simt {
@@ -23,11 +23,17 @@ constexpr bool kHandleSignals = true;
 constexpr size_t kSignalStackBytes = size_t{64} << 10;
 
 __thread void* bad_address = nullptr;
+__thread bool misaligned = false;
 
 /// Where a thread of a kernel goes on after a bad access, on its own stack.
 [[noreturn]] void report_bad_access() {
-  const char* kind = bad_address < reinterpret_cast<void*>(4096) ? " (a null pointer)" : "";
-  fail("bad address %p%s", bad_address, kind);
+  if (misaligned) {
+    fail_with(cudaErrorMisalignedAddress,
+              "misaligned access: what is read or written at once must be aligned to its size");
+  } else {
+    fail_with(cudaErrorIllegalAddress, "bad address %p%s", bad_address,
+              bad_address < reinterpret_cast<void*>(4096) ? " (a null pointer)" : "");
+  }
   __builtin_unreachable();
 }
 
@@ -35,6 +41,8 @@ void handle_signal(int signal, siginfo_t* info, [[maybe_unused]] void* context) 
 #if defined(__x86_64__)
   if (BlockEngine::of_this_thread().in_kernel()) {
     bad_address = info->si_addr;
+    // A general protection fault has no address. Vector instructions raise it when misaligned.
+    misaligned = signal == SIGBUS || info->si_code == SI_KERNEL;
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     // As if the access had been a call: below the red zone, aligned as after the call instruction.
     registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~greg_t{15}) - 8;

@@ -3,7 +3,8 @@
 
 namespace simt {
 
-/// Gives the calling host thread a stack for signals. Sanitizer builds leave signals to the sanitizer.
+/// Gives the calling host thread a stack for signals. Sanitizer builds leave signals to the
+/// sanitizer.
 void prepare_thread_for_crashes();
 
 }  // namespace simt

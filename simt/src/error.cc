@@ -20,7 +20,11 @@ struct Reports {
   std::mutex mutex;
   std::deque<std::string> messages;  // never shortened: cudaGetErrorString() hands out pointers
   size_t first = 0;                  // clear_errors() forgets those before
-  std::array<std::atomic<const char*>, kMaxDevices> sticky{};
+  struct Sticky {
+    std::atomic<const char*> text{nullptr};
+    std::atomic<cudaError_t> error{cudaSuccess};
+  };
+  std::array<Sticky, kMaxDevices> sticky;
   std::atomic<int> count{0};
 };
 
@@ -58,14 +62,20 @@ constexpr ErrorText kErrorTexts[] = {
     SIMT_ERROR(cudaErrorInvalidDevicePointer, "invalid device pointer"),
     SIMT_ERROR(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy"),
     SIMT_ERROR(cudaErrorInvalidDeviceFunction, "invalid device function"),
+    SIMT_ERROR(cudaErrorInsufficientDriver,
+               "CUDA driver version is insufficient for CUDA runtime version"),
     SIMT_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     SIMT_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     SIMT_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     SIMT_ERROR(cudaErrorNotReady, "device not ready"),
     SIMT_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
+    SIMT_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
     SIMT_ERROR(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled"),
+    SIMT_ERROR(cudaErrorPeerAccessNotEnabled, "peer access has not been enabled"),
+    SIMT_ERROR(cudaErrorMisalignedAddress, "misaligned address"),
     SIMT_ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
     SIMT_ERROR(cudaErrorNotSupported, "operation not supported"),
+    SIMT_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef SIMT_ERROR
 
@@ -88,18 +98,35 @@ void report(const std::string& text) {
   if (config().abort_on_error) std::abort();
 }
 
+namespace {
+
+/// A function of its own, so that no string is alive when fail() leaves the kernel's stack for
+/// good.
+[[gnu::noinline]] void report_failure(cudaError_t error, const char* format, va_list arguments) {
+  report(BlockEngine::place_of_this_thread() + format_text(format, arguments));
+  Reports& all = reports();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  Reports::Sticky& sticky = all.sticky[static_cast<size_t>(current_device())];
+  if (sticky.error != cudaSuccess) return;
+  sticky.text = all.messages.back().c_str();
+  sticky.error = error;
+}
+
+}  // namespace
+
 void fail(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  const std::string text = BlockEngine::place_of_this_thread() + format_text(format, arguments);
+  report_failure(cudaErrorLaunchFailure, format, arguments);
   va_end(arguments);
-  report(text);
-  {
-    Reports& all = reports();
-    const std::lock_guard<std::mutex> lock(all.mutex);
-    std::atomic<const char*>& sticky = all.sticky[static_cast<size_t>(current_device())];
-    if (sticky == nullptr) sticky = all.messages.back().c_str();
-  }
+  BlockEngine::abandon_kernel_of_this_thread();
+}
+
+void fail_with(cudaError_t error, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  report_failure(error, format, arguments);
+  va_end(arguments);
   BlockEngine::abandon_kernel_of_this_thread();
 }
 
@@ -123,10 +150,7 @@ cudaError_t record(cudaError_t error) {
   return error;
 }
 
-cudaError_t sticky_error(int device) {
-  return reports().sticky[static_cast<size_t>(device)] == nullptr ? cudaSuccess
-                                                                  : cudaErrorLaunchFailure;
-}
+cudaError_t sticky_error(int device) { return reports().sticky[static_cast<size_t>(device)].error; }
 
 int error_count() { return reports().count; }
 
@@ -141,7 +165,7 @@ void clear_errors() {
   const std::lock_guard<std::mutex> lock(all.mutex);
   all.first = all.messages.size();
   all.count = 0;
-  for (std::atomic<const char*>& sticky : all.sticky) sticky = nullptr;
+  for (Reports::Sticky& sticky : all.sticky) sticky.error = cudaSuccess;
   thread_errors = ThreadErrors();
 }
 
@@ -167,10 +191,8 @@ const char* cudaGetErrorName(cudaError_t error) {
 
 // Tells more than CUDA does: what simt found is the text of the error.
 const char* cudaGetErrorString(cudaError_t error) {
-  if (error == cudaErrorLaunchFailure) {
-    const char* sticky = simt::reports().sticky[static_cast<size_t>(simt::current_device())];
-    if (sticky != nullptr) return sticky;
-  }
+  const auto& sticky = simt::reports().sticky[static_cast<size_t>(simt::current_device())];
+  if (error != cudaSuccess && error == sticky.error) return sticky.text;
   if (error != cudaSuccess && error == simt::thread_errors.detail_of &&
       !simt::thread_errors.detail.empty()) {
     return simt::thread_errors.detail.c_str();

@@ -17,7 +17,10 @@ void report(const std::string& text);
 /// Makes `error` the calling thread's last error without a report, and returns it.
 cudaError_t record(cudaError_t error);
 
-/// The error that a failed kernel left on the device: cudaErrorLaunchFailure or cudaSuccess.
+/// fail() with another error than cudaErrorLaunchFailure to stick to the device.
+[[gnu::cold, gnu::format(printf, 2, 3)]] void fail_with(cudaError_t error, const char* format, ...);
+
+/// The error that a failed kernel left on the device, or cudaSuccess.
 cudaError_t sticky_error(int device);
 
 }  // namespace simt

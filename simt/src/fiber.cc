@@ -23,7 +23,8 @@ void __tsan_release(void* address);
 
 #if defined(__x86_64__)
 extern "C" void simt_switch_stacks(void** save, void* load);
-// Saves the registers that a call preserves, exchanges the stacks, and goes on where the other left.
+// Saves the registers that a call preserves, exchanges the stacks, and goes on where the other
+// left.
 asm(R"(
 .text
 .globl simt_switch_stacks

@@ -57,7 +57,8 @@ class Fiber {
   size_t offset_;
 };
 
-/// Leaves `from` and goes on in `to`. A fiber that will not be returned to passes `leaving_for_good`.
+/// Leaves `from` and goes on in `to`. A fiber that will not be returned to passes
+/// `leaving_for_good`.
 void switch_context(Context& from, Context& to, bool leaving_for_good);
 
 /// To be called first by a fiber's entry: learns the host thread's stack.

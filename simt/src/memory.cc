@@ -7,10 +7,12 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "simt/src/device.h"
 #include "simt/src/error.h"
 #include "simt/src/fiber.h"
+#include "simt/src/launches.h"
 
 #if defined(SIMT_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -40,11 +42,11 @@ struct Arena {
   std::mutex mutex;
   char* base = nullptr;
   size_t used = 0;
-  std::map<const char*, Block> live;         // by start
-  std::multimap<size_t, char*> free_pages;   // by size
+  std::map<const char*, Block> live;        // by start
+  std::multimap<size_t, char*> free_pages;  // by size
   size_t device_bytes[kMaxDevices] = {};
-  int openings = 0;                          // live OpenMemory objects
-  std::map<const char*, size_t> pinned;      // by start
+  int openings = 0;                      // live OpenMemory objects
+  std::map<const char*, size_t> pinned;  // by start
 };
 
 Arena& arena() {
@@ -66,6 +68,9 @@ void unpoison([[maybe_unused]] const void* from, [[maybe_unused]] size_t bytes) 
 
 /// The first byte of [from, to) that is not red, or `to`.
 const char* first_not_red(const char* from, const char* to) {
+  static const std::vector<unsigned char> red(kRedZone + kPage, kRed);
+  const size_t bytes = static_cast<size_t>(to - from);
+  if (bytes <= red.size() && std::memcmp(from, red.data(), bytes) == 0) return to;
   return std::find_if(from, to, [](char c) { return static_cast<unsigned char>(c) != kRed; });
 }
 
@@ -81,11 +86,13 @@ bool check_block(const Block& block, const std::string& who) {
   std::memset(block.pages, kRed, kRedZone);
   std::memset(block.end(), kRed, static_cast<size_t>(block.pages_end() - block.end()));
   if (before != block.start()) {
-    fail("%swrote %zd bytes before a device allocation of %zu bytes (%p)", who.c_str(),
-         block.start() - before, block.bytes, static_cast<const void*>(block.start()));
+    fail_with(cudaErrorIllegalAddress,
+              "%swrote %zd bytes before a device allocation of %zu bytes (%p)", who.c_str(),
+              block.start() - before, block.bytes, static_cast<const void*>(block.start()));
   } else {
-    fail("%swrote past a device allocation of %zu bytes (%p), first at byte +%zd", who.c_str(),
-         block.bytes, static_cast<const void*>(block.start()), after - block.start());
+    fail_with(cudaErrorIllegalAddress,
+              "%swrote past a device allocation of %zu bytes (%p), first at byte +%zd", who.c_str(),
+              block.bytes, static_cast<const void*>(block.start()), after - block.start());
   }
   return false;
 #endif
@@ -100,14 +107,15 @@ char* take_pages(Arena& all, size_t page_bytes) {
     unpoison(pages, page_bytes);
     if (static_cast<unsigned char>(pages[kRedZone]) != kUnset ||
         std::memcmp(pages + kRedZone, pages + kRedZone + 1, page_bytes - kRedZone - 1) != 0) {
-      fail("device memory of %zu bytes (%p) was written after it was freed", page_bytes,
-           static_cast<void*>(pages + kRedZone));
+      fail_with(cudaErrorIllegalAddress,
+                "device memory of %zu bytes (%p) was written after it was freed", page_bytes,
+                static_cast<void*>(pages + kRedZone));
     }
     return pages;
   }
   if (all.base == nullptr) {
-    void* base = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                      -1, 0);
+    void* base =
+        mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return nullptr;
     all.base = static_cast<char*>(base);
   }
@@ -147,7 +155,7 @@ bool release(void* pointer) {
   const auto found = all.live.find(static_cast<char*>(pointer));
   if (found == all.live.end()) return false;
   const Block block = found->second;
-  check_block(block, "someone ");
+  check_block(block, launched_kernels());
   all.live.erase(found);
   all.device_bytes[block.device] -= block.bytes;
   unpoison(block.pages, block.page_bytes);

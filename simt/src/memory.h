@@ -30,7 +30,8 @@ bool check_all_red_zones(const std::string& who);
 /// Whether the address belongs to device memory, live or not. Safe in a signal handler.
 bool in_device_arena(const void* pointer);
 
-/// Device memory can be touched while one of these lives (it always can unless SIMT_PROTECT is set).
+/// Device memory can be touched while one of these lives (it always can unless SIMT_PROTECT is
+/// set).
 class OpenMemory {
  public:
   OpenMemory();

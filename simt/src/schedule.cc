@@ -42,7 +42,8 @@ int Schedule::next() {
       const size_t position = random_.below(ready_count_ + fresh_count);
       return position < ready_count_ ? take_ready(position) : take_fresh(position - ready_count_);
     }
-    case Policy::WarpPriority: return next_by_priority();
+    case Policy::WarpPriority:
+      return next_by_priority();
   }
   return kNone;
 }

@@ -23,10 +23,10 @@ class Random {
   uint64_t state_ = 88172645463325252ull;
 };
 
-/// In order: threads start in the order of their numbers, and those that waited go on in the order in
-/// which they were woken. Uniform: any thread that can run may be next. WarpPriority: the threads of
-/// one favoured warp run on for long stretches, and now and then another warp is favoured, so that
-/// warps get far ahead of each other.
+/// In order: threads start in the order of their numbers, and those that waited go on in the order
+/// in which they were woken. Uniform: any thread that can run may be next. WarpPriority: the
+/// threads of one favoured warp run on for long stretches, and now and then another warp is
+/// favoured, so that warps get far ahead of each other.
 enum class Policy { InOrder, Uniform, WarpPriority };
 
 /// The policy that a seed stands for: both random ones are needed, since each finds bugs that the

@@ -9,19 +9,11 @@
 
 namespace simt {
 
-template <class T>
-struct Identity {
-  using Type = T;
-};
-/// A parameter that takes no part in the deduction of T: atomicAdd(&float_value, 1) is fine.
-template <class T>
-using Argument = typename Identity<T>::Type;
-
 /// Replaces *address by change(*address) in one step and returns the old value.
 template <class T, class Change>
 T atomic_update(T* address, Change change) {
-  using Word = std::conditional_t<
-      sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
+  using Word = std::conditional_t<sizeof(T) == 8, uint64_t,
+                                  std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
   static_assert(sizeof(T) == sizeof(Word));
   preempt();
   Word* word = reinterpret_cast<Word*>(address);

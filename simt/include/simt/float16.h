@@ -63,24 +63,24 @@ struct alignas(4) Float16x2 {
   Float16<Format> x, y;
 };
 
-#define SIMT_OPERATOR(OPERATOR)                                                           \
-  template <class Format>                                                                 \
-  Float16<Format> operator OPERATOR(Float16<Format> a, Float16<Format> b) {               \
-    return Float16<Format>(static_cast<float>(a) OPERATOR static_cast<float>(b));         \
-  }                                                                                       \
-  template <class Format>                                                                 \
-  Float16<Format>& operator OPERATOR##=(Float16<Format>& a, Float16<Format> b) {          \
-    return a = a OPERATOR b;                                                              \
+#define SIMT_OPERATOR(OPERATOR)                                                   \
+  template <class Format>                                                         \
+  Float16<Format> operator OPERATOR(Float16<Format> a, Float16<Format> b) {       \
+    return Float16<Format>(static_cast<float>(a) OPERATOR static_cast<float>(b)); \
+  }                                                                               \
+  template <class Format>                                                         \
+  Float16<Format>& operator OPERATOR##=(Float16<Format>& a, Float16<Format> b) {  \
+    return a = a OPERATOR b;                                                      \
   }
 SIMT_OPERATOR(+)
 SIMT_OPERATOR(-)
 SIMT_OPERATOR(*)
 SIMT_OPERATOR(/)
 #undef SIMT_OPERATOR
-#define SIMT_COMPARISON(OPERATOR)                                      \
-  template <class Format>                                              \
-  bool operator OPERATOR(Float16<Format> a, Float16<Format> b) {       \
-    return static_cast<float>(a) OPERATOR static_cast<float>(b);       \
+#define SIMT_COMPARISON(OPERATOR)                                \
+  template <class Format>                                        \
+  bool operator OPERATOR(Float16<Format> a, Float16<Format> b) { \
+    return static_cast<float>(a) OPERATOR static_cast<float>(b); \
   }
 SIMT_COMPARISON(<)
 SIMT_COMPARISON(>)

@@ -21,10 +21,10 @@ struct PointerArgument {
 /// One launch, without the types of its arguments.
 struct LaunchRequest {
   cudaLaunchConfig_t config;
-  const void* kernel;             // its address: the key of cudaFuncSetAttribute's limit
-  const char* signature;          // names the kernel when set_next_kernel_name() was not called
+  const void* kernel;     // its address: the key of cudaFuncSetAttribute's limit
+  const char* signature;  // names the kernel when set_next_kernel_name() was not called
   std::vector<PointerArgument> pointers;
-  std::function<void()> body;     // the kernel as run by each CUDA thread
+  std::function<void()> body;  // the kernel as run by each CUDA thread
 };
 cudaError_t launch(LaunchRequest request);
 
@@ -43,8 +43,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "wrong number of kernel arguments");
   std::tuple<std::decay_t<Parameters>...> copies(
       static_cast<std::decay_t<Parameters>>(std::forward<Arguments>(arguments))...);
-  simt::LaunchRequest request{*config, reinterpret_cast<const void*>(kernel), __PRETTY_FUNCTION__,
-                              {}, {}};
+  simt::LaunchRequest request{
+      *config, reinterpret_cast<const void*>(kernel), __PRETTY_FUNCTION__, {}, {}};
   int index = 0;
   std::apply([&](auto&... copy) { (simt::note_pointer(copy, index++, request.pointers), ...); },
              copies);
@@ -56,6 +56,17 @@ template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   return simt::set_dynamic_shared_limit(reinterpret_cast<const void*>(kernel), value);
+}
+
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel) {
+  *attributes = {};
+  attributes->maxThreadsPerBlock = 1024;
+  attributes->numRegs = 32;
+  attributes->ptxVersion = attributes->binaryVersion = 90;
+  attributes->maxDynamicSharedSizeBytes =
+      simt::dynamic_shared_limit(reinterpret_cast<const void*>(kernel));
+  return cudaSuccess;
 }
 
 /// Registers are not modelled: the threads and the shared memory alone decide.

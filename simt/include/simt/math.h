@@ -37,12 +37,12 @@ inline void sincospi(double x, double* sine, double* cosine) {
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; }
 
-// Operations rounded to nearest, which the compiler never merges into a fused multiply-add on a GPU.
-// A volatile intermediate keeps it from doing so here.
-#define SIMT_ROUNDED(NAME, T, OPERATOR)      \
-  inline T NAME(T a, T b) {                  \
-    const volatile T result = a OPERATOR b;  \
-    return result;                           \
+// Operations rounded to nearest, which the compiler never merges into a fused multiply-add on a
+// GPU. A volatile intermediate keeps it from doing so here.
+#define SIMT_ROUNDED(NAME, T, OPERATOR)     \
+  inline T NAME(T a, T b) {                 \
+    const volatile T result = a OPERATOR b; \
+    return result;                          \
   }
 SIMT_ROUNDED(__fadd_rn, float, +)
 SIMT_ROUNDED(__fsub_rn, float, -)
@@ -60,7 +60,8 @@ inline float __fsqrt_rn(float x) { return sqrtf(x); }
 inline float __frsqrt_rn(float x) { return rsqrtf(x); }
 inline double __dsqrt_rn(double x) { return sqrt(x); }
 
-// --- Conversions ------------------------------------------------------------------------------------
+// --- Conversions
+// ------------------------------------------------------------------------------------
 
 namespace simt {
 /// A conversion to an integer as a GPU does it: NaN is 0, what is out of range becomes the limit.
@@ -102,14 +103,13 @@ inline float __int_as_float(int x) { return simt::bit_cast<float>(x); }
 inline long long __double_as_longlong(double x) { return simt::bit_cast<long long>(x); }
 inline double __longlong_as_double(long long x) { return simt::bit_cast<double>(x); }
 
-// --- Integers ---------------------------------------------------------------------------------------
+// --- Integers
+// ---------------------------------------------------------------------------------------
 
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32);
 }
-inline int __mulhi(int a, int b) {
-  return static_cast<int>((static_cast<int64_t>(a) * b) >> 32);
-}
+inline int __mulhi(int a, int b) { return static_cast<int>((static_cast<int64_t>(a) * b) >> 32); }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
@@ -127,8 +127,8 @@ inline unsigned __brev(unsigned x) {
   return reversed;
 }
 
-#define SIMT_MIN_MAX(T)                                \
-  inline T min(T a, T b) { return b < a ? b : a; }     \
+#define SIMT_MIN_MAX(T)                            \
+  inline T min(T a, T b) { return b < a ? b : a; } \
   inline T max(T a, T b) { return a < b ? b : a; }
 SIMT_MIN_MAX(int)
 SIMT_MIN_MAX(unsigned)
@@ -141,27 +141,3 @@ inline float min(float a, float b) { return fminf(a, b); }
 inline float max(float a, float b) { return fmaxf(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
-
-// --- Loads and stores with a cache hint -------------------------------------------------------------
-
-#define SIMT_LOAD(NAME)   \
-  template <class T>      \
-  T NAME(const T* from) { \
-    return *from;         \
-  }
-SIMT_LOAD(__ldg)
-SIMT_LOAD(__ldcs)
-SIMT_LOAD(__ldcg)
-SIMT_LOAD(__ldca)
-SIMT_LOAD(__ldlu)
-#undef SIMT_LOAD
-#define SIMT_STORE(NAME)            \
-  template <class T, class U>       \
-  void NAME(T* to, const U& value) { \
-    *to = value;                    \
-  }
-SIMT_STORE(__stcs)
-SIMT_STORE(__stcg)
-SIMT_STORE(__stwb)
-SIMT_STORE(__stwt)
-#undef SIMT_STORE

@@ -1,4 +1,5 @@
-// The part of CUDA's runtime interface that simt has: types with CUDA's names and values, functions.
+// The part of CUDA's runtime interface that simt has: types with CUDA's names and values,
+// functions.
 #pragma once
 
 #include <cstddef>
@@ -16,15 +17,20 @@ enum cudaError_t {
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDevicePointer = 17,
   cudaErrorInvalidMemcpyDirection = 21,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchOutOfResources = 701,
   cudaErrorPeerAccessAlreadyEnabled = 704,
+  cudaErrorPeerAccessNotEnabled = 705,
+  cudaErrorMisalignedAddress = 716,
   cudaErrorLaunchFailure = 719,
-  cudaErrorNotSupported = 801
+  cudaErrorNotSupported = 801,
+  cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost = 0,
@@ -77,6 +83,11 @@ enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
   cudaFuncAttributePreferredSharedMemoryCarveout = 9
 };
+struct cudaFuncAttributes {
+  size_t sharedSizeBytes, constSizeBytes, localSizeBytes;
+  int maxThreadsPerBlock, numRegs, ptxVersion, binaryVersion, cacheModeCA;
+  int maxDynamicSharedSizeBytes, preferredShmemCarveout;
+};
 struct cudaLaunchAttribute {
   int id;
   int val;
@@ -106,6 +117,8 @@ cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer);
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags);
 cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaDeviceReset();
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 
 cudaError_t cudaFree(void* pointer);
@@ -151,6 +164,7 @@ namespace simt {
 cudaError_t allocate_device(void** pointer, size_t bytes);
 cudaError_t allocate_pinned(void** pointer, size_t bytes);
 cudaError_t set_dynamic_shared_limit(const void* kernel, int bytes);
+int dynamic_shared_limit(const void* kernel);
 }  // namespace simt
 
 template <class T>

@@ -1,5 +1,5 @@
-// simt executes CUDA sources on the CPU. This header is what host code and tests may ask of it beyond
-// CUDA's own interface; under simt, <cuda_runtime.h> includes it. See simt/README.md.
+// simt executes CUDA sources on the CPU. This header is what host code and tests may ask of it
+// beyond CUDA's own interface; under simt, <cuda_runtime.h> includes it. See simt/README.md.
 #pragma once
 
 #include <cstddef>
@@ -13,15 +13,16 @@ namespace simt {
 /// How kernels are run. Each field starts from the environment variable named beside it, and may be
 /// changed by a test between launches.
 struct Config {
-  uint64_t seed = 0;               ///< SIMT_SEED: 0 runs in order, others pick a random schedule
-  int threads = 0;                 ///< SIMT_THREADS: host threads a launch may use, 0 = all cores
-  bool deferred = false;           ///< SIMT_DEFERRED: stream work runs late, in a random legal order
-  bool protect = false;            ///< SIMT_PROTECT: host code cannot touch device memory
-  bool check_each_launch = false;  ///< SIMT_CHECK_EACH_LAUNCH: every red zone after every launch
-  bool abort_on_error = false;     ///< SIMT_ABORT: abort() at the first error, for a debugger
-  int devices = 2;                 ///< SIMT_DEVICES: how many devices there seem to be
-  size_t device_memory = 0;        ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
-  double timeout_seconds = 60;     ///< SIMT_TIMEOUT: how long a wait for other ranks may last
+  uint64_t seed = 0;      ///< SIMT_SEED: 0 runs in order, others pick a random schedule
+  int threads = 0;        ///< SIMT_THREADS: host threads a launch may use, 0 = all cores
+  bool deferred = false;  ///< SIMT_DEFERRED: stream work runs late, in a random legal order
+  bool protect = false;   ///< SIMT_PROTECT: host code cannot touch device memory
+  bool check_each_launch = false;     ///< SIMT_CHECK_EACH_LAUNCH: every red zone after every launch
+  bool shuffles_order_memory = true;  ///< SIMT_SHUFFLES_ORDER: for ThreadSanitizer; 0 = as CUDA
+  bool abort_on_error = false;        ///< SIMT_ABORT: abort() at the first error, for a debugger
+  int devices = 2;                    ///< SIMT_DEVICES: how many devices there seem to be
+  size_t device_memory = 0;           ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
+  double timeout_seconds = 60;        ///< SIMT_TIMEOUT: how long a wait for other ranks may last
 };
 Config& config();
 

@@ -53,8 +53,7 @@ T warp_reduce(unsigned mask, T value, T (*combine)(T, T), const char* file, int 
         const auto* first = static_cast<Payload*>(payload[__builtin_ctz(present)]);
         T total = first->value;
         for (unsigned left = present & (present - 1); left != 0; left &= left - 1) {
-          total =
-              first->combine(total, static_cast<Payload*>(payload[__builtin_ctz(left)])->value);
+          total = first->combine(total, static_cast<Payload*>(payload[__builtin_ctz(left)])->value);
         }
         for (unsigned left = present; left != 0; left &= left - 1) {
           static_cast<Payload*>(payload[__builtin_ctz(left)])->result = total;
@@ -99,8 +98,8 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, SIMT_PL
 
 inline unsigned __ballot_sync(unsigned mask, int predicate, SIMT_PLACE) {
   return simt::warp_reduce<unsigned>(
-      mask, predicate ? 1u << simt::lane_id() : 0u,
-      [](unsigned a, unsigned b) { return a | b; }, file_, line_);
+      mask, predicate ? 1u << simt::lane_id() : 0u, [](unsigned a, unsigned b) { return a | b; },
+      file_, line_);
 }
 inline int __any_sync(unsigned mask, int predicate, SIMT_PLACE) {
   return __ballot_sync(mask, predicate, file_, line_) != 0;
@@ -109,9 +108,10 @@ inline int __all_sync(unsigned mask, int predicate, SIMT_PLACE) {
   return __ballot_sync(mask, !predicate, file_, line_) == 0;
 }
 
-#define SIMT_WARP_REDUCE(NAME, T, EXPRESSION)                                                     \
-  inline T NAME(unsigned mask, T value, SIMT_PLACE) {                                             \
-    return simt::warp_reduce<T>(mask, value, [](T a, T b) -> T { return EXPRESSION; }, file_, line_); \
+#define SIMT_WARP_REDUCE(NAME, T, EXPRESSION)                                 \
+  inline T NAME(unsigned mask, T value, SIMT_PLACE) {                         \
+    return simt::warp_reduce<T>(                                              \
+        mask, value, [](T a, T b) -> T { return EXPRESSION; }, file_, line_); \
   }
 SIMT_WARP_REDUCE(__reduce_add_sync, unsigned, a + b)
 SIMT_WARP_REDUCE(__reduce_add_sync, int, a + b)
