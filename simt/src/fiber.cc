@@ -21,35 +21,6 @@ void __tsan_release(void* address);
 }
 #endif
 
-#if defined(__x86_64__)
-extern "C" void simt_switch_stacks(void** save, void* load);
-// Saves the registers that a call preserves, exchanges the stacks, and goes on where the other
-// left.
-asm(R"(
-.text
-.globl simt_switch_stacks
-.type simt_switch_stacks,@function
-simt_switch_stacks:
-  push %rbp
-  push %rbx
-  push %r12
-  push %r13
-  push %r14
-  push %r15
-  mov %rsp,(%rdi)
-  mov %rsi,%rsp
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbx
-  pop %rbp
-  pop %rcx
-  jmp *%rcx
-.size simt_switch_stacks,.-simt_switch_stacks
-)");
-#endif
-
 namespace simt {
 namespace {
 
@@ -96,8 +67,8 @@ void Fiber::prepare(void (*entry)()) {
   char* top = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
   void** slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
   *--slot = nullptr;  // the return address of entry, which keeps the stack aligned as after a call
+  *--slot = nullptr;  // its frame pointer
   *--slot = reinterpret_cast<void*>(entry);
-  for (int saved = 0; saved < 6; ++saved) *--slot = nullptr;
   context.stack_pointer = slot;
 #else
   getcontext(&context.registers);
@@ -108,24 +79,25 @@ void Fiber::prepare(void (*entry)()) {
 #endif
 }
 
-void switch_context(Context& from, Context& to, [[maybe_unused]] bool leaving_for_good) {
-#if defined(SIMT_TSAN)
-  __tsan_switch_to_fiber(to.sanitizer_fiber, kNoSynchronization);
-#endif
-#if defined(SIMT_ASAN)
+#if defined(SIMT_ASAN) || defined(SIMT_TSAN)
+void* announce_switch(Context& to, [[maybe_unused]] bool leaving_for_good) {
   void* fake_stack = nullptr;
+#if defined(SIMT_ASAN)
   __sanitizer_start_switch_fiber(leaving_for_good ? nullptr : &fake_stack, to.stack_bottom,
                                  to.stack_bytes);
 #endif
-#if defined(__x86_64__)
-  simt_switch_stacks(&from.stack_pointer, to.stack_pointer);
-#else
-  swapcontext(&from.registers, &to.registers);
+#if defined(SIMT_TSAN)
+  __tsan_switch_to_fiber(to.sanitizer_fiber, kNoSynchronization);
 #endif
+  return fake_stack;
+}
+
+void announce_arrival([[maybe_unused]] void* announced) {
 #if defined(SIMT_ASAN)
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(announced, nullptr, nullptr);
 #endif
 }
+#endif
 
 void fiber_entered([[maybe_unused]] Context& host) {
 #if defined(SIMT_ASAN)
@@ -139,24 +111,10 @@ void fiber_entered([[maybe_unused]] Context& host) {
 #endif
 }
 
-void* current_sanitizer_fiber() {
 #if defined(SIMT_TSAN)
-  return __tsan_get_current_fiber();
-#else
-  return nullptr;
+void* current_sanitizer_fiber() { return __tsan_get_current_fiber(); }
+void order_release(void* key) { __tsan_release(key); }
+void order_acquire(void* key) { __tsan_acquire(key); }
 #endif
-}
-
-void order_release([[maybe_unused]] void* key) {
-#if defined(SIMT_TSAN)
-  __tsan_release(key);
-#endif
-}
-
-void order_acquire([[maybe_unused]] void* key) {
-#if defined(SIMT_TSAN)
-  __tsan_acquire(key);
-#endif
-}
 
 }  // namespace simt

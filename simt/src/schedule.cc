@@ -1,5 +1,6 @@
 #include "simt/src/schedule.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -17,68 +18,49 @@ Policy policy_of(uint64_t seed) {
 
 void Schedule::begin(int threads, Policy policy, uint64_t seed) {
   policy_ = policy;
-  head_ = ready_count_ = fresh_head_ = 0;
-  fresh_.resize(static_cast<size_t>(threads));
-  std::iota(fresh_.begin(), fresh_.end(), 0);
+  warp_ = 0;
+  warps_ = 0;
+  for (int warp = 0; warp < kMaxWarps; ++warp) {
+    const int lanes = std::clamp(threads - warp * 32, 0, 32);
+    ready_[warp] = 0;
+    make_ready(warp, lanes == 32 ? ~0u : (1u << lanes) - 1);
+  }
   if (policy == Policy::InOrder) return;
   random_.seed(seed);
   for (uint32_t& priority : priority_) priority = static_cast<uint32_t>(random_.next());
 }
 
-void Schedule::make_ready(int thread) { ready(ready_count_++) = thread; }
-
-int Schedule::next() {
-  const size_t fresh_count = fresh_.size() - fresh_head_;
-  if (ready_count_ + fresh_count == 0) return kNone;
-  switch (policy_) {
-    case Policy::InOrder: {
-      if (fresh_count > 0) return fresh_[fresh_head_++];
-      const int thread = ready(0);
-      ++head_;
-      --ready_count_;
-      return thread;
-    }
-    case Policy::Uniform: {
-      const size_t position = random_.below(ready_count_ + fresh_count);
-      return position < ready_count_ ? take_ready(position) : take_fresh(position - ready_count_);
-    }
-    case Policy::WarpPriority:
-      return next_by_priority();
-  }
-  return kNone;
+/// The lane of `warp` is random.
+int Schedule::take_any_lane(int warp) {
+  unsigned lanes = ready_[warp];
+  const size_t skipped = random_.below(static_cast<size_t>(__builtin_popcount(lanes)));
+  for (size_t i = 0; i < skipped; ++i) lanes &= lanes - 1;
+  return take(warp, __builtin_ctz(lanes));
 }
 
-int Schedule::take_ready(size_t position) {
-  std::swap(ready(position), ready(ready_count_ - 1));
-  return ready(--ready_count_);
-}
-
-int Schedule::take_fresh(size_t position) {
-  std::swap(fresh_[fresh_head_], fresh_[fresh_head_ + position]);
-  return fresh_[fresh_head_++];
-}
-
-int Schedule::next_by_priority() {
-  if (random_.below(256) == 0) priority_[random_.below(32)] = static_cast<uint32_t>(random_.next());
-  bool take_fresh_one = false;
-  size_t best_position = 0;
-  uint64_t best = ~uint64_t{0};
-  for (size_t i = 0; i < ready_count_; ++i) {
-    const uint32_t priority = priority_[ready(i) / 32];
-    if (priority <= best) {  // of a warp's woken threads the latest runs on
-      best = priority;
-      best_position = i;
+int Schedule::next_random() {
+  if (warps_ == 0) return kNone;
+  if (policy_ == Policy::WarpPriority) {
+    if (random_.below(256) == 0) {
+      priority_[random_.below(kMaxWarps)] = static_cast<uint32_t>(random_.next());
     }
-  }
-  for (size_t i = 0; i < fresh_.size() - fresh_head_; ++i) {
-    const uint32_t priority = priority_[fresh_[fresh_head_ + i] / 32];
-    if (priority < best || (priority == best && take_fresh_one)) {
-      best = priority;
-      best_position = i;
-      take_fresh_one = true;
+    int best = __builtin_ctz(warps_);
+    for (unsigned left = warps_; left != 0; left &= left - 1) {
+      const int warp = __builtin_ctz(left);
+      if (priority_[warp] < priority_[best]) best = warp;
     }
+    return take_any_lane(best);
   }
-  return take_fresh_one ? take_fresh(best_position) : take_ready(best_position);
+  int count = 0;
+  for (unsigned left = warps_; left != 0; left &= left - 1) {
+    count += __builtin_popcount(ready_[__builtin_ctz(left)]);
+  }
+  int position = static_cast<int>(random_.below(static_cast<size_t>(count)));
+  for (unsigned left = warps_;; left &= left - 1) {
+    const int warp = __builtin_ctz(left);
+    position -= __builtin_popcount(ready_[warp]);
+    if (position < 0) return take_any_lane(warp);
+  }
 }
 
 std::vector<uint32_t> permutation(uint32_t count, Random& random) {

@@ -23,44 +23,55 @@ class Random {
   uint64_t state_ = 88172645463325252ull;
 };
 
-/// In order: threads start in the order of their numbers, and those that waited go on in the order
-/// in which they were woken. Uniform: any thread that can run may be next. WarpPriority: the
-/// threads of one favoured warp run on for long stretches, and now and then another warp is
-/// favoured, so that warps get far ahead of each other.
+/// In order: a warp runs on while any of its threads can, the lowest lane first, then the next warp.
+/// Uniform: any thread that can run may be next. WarpPriority: the threads of one favoured warp run on
+/// for long stretches, and now and then another warp is favoured, so that warps get far ahead of each
+/// other.
 enum class Policy { InOrder, Uniform, WarpPriority };
 
 /// The policy that a seed stands for: both random ones are needed, since each finds bugs that the
 /// other does not.
 Policy policy_of(uint64_t seed);
 
-/// Which threads of a block can run, and which is next. A thread is in here at most once.
+/// Which threads of a block can run, and which is next: a bit for each lane of each warp.
 class Schedule {
  public:
   static constexpr int kNone = -1;
+  static constexpr int kMaxWarps = 32;
 
   /// All of `threads` threads are ready to start.
   void begin(int threads, Policy policy, uint64_t seed);
-  void make_ready(int thread);
+  void make_ready(int warp, unsigned lanes) {
+    ready_[warp] |= lanes;
+    if (lanes != 0) warps_ |= 1u << warp;
+  }
   /// Takes the thread to run next, or kNone.
-  int next();
+  int next() {
+    if (policy_ != Policy::InOrder) return next_random();
+    if (ready_[warp_] == 0) {
+      if (warps_ == 0) return kNone;
+      const unsigned later = warps_ & ~((2u << warp_) - 1);
+      warp_ = __builtin_ctz(later != 0 ? later : warps_);
+    }
+    return take(warp_, __builtin_ctz(ready_[warp_]));
+  }
   bool random() const { return policy_ != Policy::InOrder; }
 
  private:
-  static constexpr size_t kCapacity = 2048;  // a power of two above the threads of a block
-
-  int take_ready(size_t position);
-  int take_fresh(size_t position);
-  int next_by_priority();
-  int& ready(size_t position) { return ready_[(head_ + position) & (kCapacity - 1)]; }
+  int take(int warp, int lane) {
+    ready_[warp] &= ~(1u << lane);
+    if (ready_[warp] == 0) warps_ &= ~(1u << warp);
+    return warp * 32 + lane;
+  }
+  int next_random();
+  int take_any_lane(int warp);
 
   Policy policy_ = Policy::InOrder;
+  int warp_ = 0;         // the warp that runs, in order
+  unsigned warps_ = 0;   // those with a ready thread
+  unsigned ready_[kMaxWarps] = {};
+  uint32_t priority_[kMaxWarps] = {};  // of each warp, the lowest first
   Random random_;
-  std::vector<int> ready_ = std::vector<int>(kCapacity);  // a ring: woken threads
-  size_t head_ = 0;
-  size_t ready_count_ = 0;
-  std::vector<int> fresh_;  // threads that have not started
-  size_t fresh_head_ = 0;
-  uint32_t priority_[32] = {};  // of each warp, the lowest first
 };
 
 /// The numbers from 0 to count - 1 in a random order.
