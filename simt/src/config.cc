@@ -1,0 +1,40 @@
+#include <cstdlib>
+
+#include "simt/simt.h"
+#include "simt/src/device.h"
+
+namespace simt {
+namespace {
+
+double number_from_environment(const char* name, double otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr && *text != '\0' ? std::atof(text) : otherwise;
+}
+
+bool flag_from_environment(const char* name) { return number_from_environment(name, 0) != 0; }
+
+Config config_from_environment() {
+  Config config;
+  config.seed = static_cast<uint64_t>(number_from_environment("SIMT_SEED", 0));
+  config.threads = static_cast<int>(number_from_environment("SIMT_THREADS", 0));
+  config.deferred = flag_from_environment("SIMT_DEFERRED");
+  config.protect = flag_from_environment("SIMT_PROTECT");
+  config.check_each_launch = flag_from_environment("SIMT_CHECK_EACH_LAUNCH");
+  config.shuffles_order_memory = number_from_environment("SIMT_SHUFFLES_ORDER", 1) != 0;
+  config.abort_on_error = flag_from_environment("SIMT_ABORT");
+  const int devices = static_cast<int>(number_from_environment("SIMT_DEVICES", config.devices));
+  config.devices = devices < 0 ? 0 : devices > kMaxDevices ? kMaxDevices : devices;
+  config.device_memory =
+      static_cast<size_t>(number_from_environment("SIMT_DEVICE_MEMORY_MB", 16384)) << 20;
+  config.timeout_seconds = number_from_environment("SIMT_TIMEOUT", config.timeout_seconds);
+  return config;
+}
+
+}  // namespace
+
+Config& config() {
+  static Config* config = new Config(config_from_environment());
+  return *config;
+}
+
+}  // namespace simt

@@ -1,0 +1,96 @@
+#include "simt/src/crash.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "simt/src/block.h"
+#include "simt/src/error.h"
+#include "simt/src/memory.h"
+
+namespace simt {
+namespace {
+
+#if defined(SIMT_ASAN) || defined(SIMT_TSAN)
+constexpr bool kHandleSignals = false;
+#else
+constexpr bool kHandleSignals = true;
+#endif
+constexpr size_t kSignalStackBytes = size_t{64} << 10;
+
+__thread void* bad_address = nullptr;
+__thread bool misaligned = false;
+
+/// Where a thread of a kernel goes on after a bad access, on its own stack.
+[[noreturn]] void report_bad_access() {
+  if (misaligned) {
+    fail_with(cudaErrorMisalignedAddress,
+              "misaligned access: what is read or written at once must be aligned to its size");
+  } else {
+    fail_with(cudaErrorIllegalAddress, "bad address %p%s", bad_address,
+              bad_address < reinterpret_cast<void*>(4096) ? " (a null pointer)" : "");
+  }
+  __builtin_unreachable();
+}
+
+void handle_signal(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
+#if defined(__x86_64__)
+  if (BlockEngine::of_this_thread().in_kernel()) {
+    bad_address = info->si_addr;
+    // A general protection fault has no address. Vector instructions raise it when misaligned.
+    misaligned = signal == SIGBUS || info->si_code == SI_KERNEL;
+    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+    // As if the access had been a call: below the red zone, aligned as after the call instruction.
+    registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~greg_t{15}) - 8;
+    registers[REG_RIP] = reinterpret_cast<greg_t>(&report_bad_access);
+    return;
+  }
+#endif
+  char text[200];
+  const int length = std::snprintf(
+      text, sizeof text, "simt: host code touched %p%s\n", info->si_addr,
+      in_device_arena(info->si_addr) ? ", which is device memory (use cudaMemcpy)" : "");
+  if (write(2, text, static_cast<size_t>(length)) < 0) _exit(1);
+  ::signal(signal, SIG_DFL);
+  raise(signal);
+}
+
+struct Installer {
+  Installer() {
+    if (!kHandleSignals) return;
+    struct sigaction action = {};
+    action.sa_sigaction = handle_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+  }
+};
+const Installer installer;
+
+struct SignalStack {
+  SignalStack() {
+    stack_t stack = {};
+    stack.ss_sp = memory.get();
+    stack.ss_size = kSignalStackBytes;
+    sigaltstack(&stack, nullptr);
+  }
+  ~SignalStack() {
+    stack_t none = {};
+    none.ss_flags = SS_DISABLE;
+    sigaltstack(&none, nullptr);
+  }
+  std::unique_ptr<char[]> memory = std::make_unique<char[]>(kSignalStackBytes);
+};
+
+}  // namespace
+
+void prepare_thread_for_crashes() {
+  if (!kHandleSignals) return;
+  static thread_local SignalStack stack;
+}
+
+}  // namespace simt
