@@ -238,7 +238,7 @@ void BlockEngine::finish_thread() {
 
 void BlockEngine::preempt() {
   if (!in_kernel_ || current_ < 0 || !schedule_.random()) return;
-  schedule_.make_ready(current_);
+  schedule_.make_ready(current_ / 32, 1u << current_ % 32);
   wait_here();
 }
 

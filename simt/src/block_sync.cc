@@ -51,7 +51,7 @@ void BlockEngine::release_barrier_if_complete() {
     if (t.state != State::AtBarrier) continue;
     t.barrier_result = result;
     t.state = State::Ready;
-    schedule_.make_ready(i);
+    schedule_.make_ready(i / 32, 1u << i % 32);
   }
 }
 
@@ -127,7 +127,7 @@ void BlockEngine::complete_if_all_here(size_t warp_number, size_t rendezvous) {
   for (unsigned left = meeting.arrived; left != 0; left &= left - 1) {
     const int number = first + __builtin_ctz(left);
     thread(number).state = State::Ready;
-    if (number != current_) schedule_.make_ready(number);
+    if (number != current_) schedule_.make_ready(number / 32, 1u << number % 32);
   }
 }
 

@@ -63,8 +63,8 @@ class Fiber {
 /// not preserve is named as overwritten, and the compiler saves what it needs of it.
 [[gnu::always_inline]] inline void switch_stacks(void** save, void* load) {
 #if defined(__AVX512F__)
-#define SIMT_VECTOR_REGISTERS                                                                  \
-  "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
+#define SIMT_VECTOR_REGISTERS                                                                   \
+  "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",     \
       "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", \
       "k7",
 #else
@@ -92,7 +92,8 @@ class Fiber {
 #endif
 
 #if defined(SIMT_ASAN) || defined(SIMT_TSAN)
-// What the sanitizers are told before and after a switch. The first returns what the second is given.
+// What the sanitizers are told before and after a switch. The first returns what the second is
+// given.
 void* announce_switch(Context& to, bool leaving_for_good);
 void announce_arrival(void* announced);
 #else
@@ -100,7 +101,8 @@ inline void* announce_switch(Context&, bool) { return nullptr; }
 inline void announce_arrival(void*) {}
 #endif
 
-/// Leaves `from` and goes on in `to`. A fiber that will not be returned to passes `leaving_for_good`.
+/// Leaves `from` and goes on in `to`. A fiber that will not be returned to passes
+/// `leaving_for_good`.
 [[gnu::always_inline]] inline void switch_context(Context& from, Context& to,
                                                   bool leaving_for_good) {
   void* announced = announce_switch(to, leaving_for_good);

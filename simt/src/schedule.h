@@ -23,10 +23,10 @@ class Random {
   uint64_t state_ = 88172645463325252ull;
 };
 
-/// In order: a warp runs on while any of its threads can, the lowest lane first, then the next warp.
-/// Uniform: any thread that can run may be next. WarpPriority: the threads of one favoured warp run on
-/// for long stretches, and now and then another warp is favoured, so that warps get far ahead of each
-/// other.
+/// In order: a warp runs on while any of its threads can, the lowest lane first, then the next
+/// warp. Uniform: any thread that can run may be next. WarpPriority: the threads of one favoured
+/// warp run on for long stretches, and now and then another warp is favoured, so that warps get far
+/// ahead of each other.
 enum class Policy { InOrder, Uniform, WarpPriority };
 
 /// The policy that a seed stands for: both random ones are needed, since each finds bugs that the
@@ -67,8 +67,8 @@ class Schedule {
   int take_any_lane(int warp);
 
   Policy policy_ = Policy::InOrder;
-  int warp_ = 0;         // the warp that runs, in order
-  unsigned warps_ = 0;   // those with a ready thread
+  int warp_ = 0;        // the warp that runs, in order
+  unsigned warps_ = 0;  // those with a ready thread
   unsigned ready_[kMaxWarps] = {};
   uint32_t priority_[kMaxWarps] = {};  // of each warp, the lowest first
   Random random_;
