@@ -15,7 +15,7 @@ class Kernel;
 /// A callable that checks its arguments and runs the implementation for the device its tensors live
 /// on. All three functions have the same type, which the compiler sees to. A family's header
 /// declares `checks::name`, `cpu::name` and `cuda::name`, and binds them in namespace `kernels`:
-/// `inline constexpr Kernel name{"name", checks::name, cpu::name, cuda::name};`
+/// `inline const Kernel name{"name", checks::name, cpu::name, cuda::name};`
 ///
 /// cuda::name is declared [[gnu::weak]]: whether a program has CUDA kernels is decided when it is
 /// linked (package backend), so that everything but the kernels is compiled once for all programs.

@@ -3,6 +3,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
+#include <math.h>  // the overloads for float
 
 #include <cstdint>
 
@@ -42,7 +43,7 @@ __device__ inline __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
 /// Calls `body(T{})` with T = float, double or __nv_bfloat16, whichever `dtype` names.
 /// @throws Error naming `where` for any other dtype.
 template <class Body>
-void dispatch_floating(DType dtype, const char* where, Body&& body) {
+void dispatch_element(DType dtype, const char* where, Body&& body) {
   if (dtype == DType::Float32) {
     body(float{});
   } else if (dtype == DType::Float64) {

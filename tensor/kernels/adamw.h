@@ -40,6 +40,6 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel adamw{"adamw", cpu::adamw, cuda::adamw};
+inline const Kernel adamw{"adamw", cpu::adamw, cuda::adamw};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -23,7 +23,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel copy{"copy", cpu::copy, cuda::copy};
-inline constexpr Kernel fill{"fill", cpu::fill, cuda::fill};
+inline const Kernel copy{"copy", cpu::copy, cuda::copy};
+inline const Kernel fill{"fill", cpu::fill, cuda::fill};
 }  // namespace kernels
 }  // namespace shardgrad

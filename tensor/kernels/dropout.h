@@ -39,7 +39,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel dropout{"dropout", cpu::dropout, cuda::dropout};
-inline constexpr Kernel dropout_add{"dropout_add", cpu::dropout_add, cuda::dropout_add};
+inline const Kernel dropout{"dropout", cpu::dropout, cuda::dropout};
+inline const Kernel dropout_add{"dropout_add", cpu::dropout_add, cuda::dropout_add};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -26,9 +26,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel embedding_forward{"embedding_forward", cpu::embedding_forward,
-                                          cuda::embedding_forward};
-inline constexpr Kernel embedding_backward{"embedding_backward", cpu::embedding_backward,
-                                           cuda::embedding_backward};
+inline const Kernel embedding_forward{"embedding_forward", cpu::embedding_forward,
+                                      cuda::embedding_forward};
+inline const Kernel embedding_backward{"embedding_backward", cpu::embedding_backward,
+                                       cuda::embedding_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -30,7 +30,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel gemm{"gemm", cpu::gemm, cuda::gemm};
-inline constexpr Kernel gemm_bias_gelu{"gemm_bias_gelu", cpu::gemm_bias_gelu, cuda::gemm_bias_gelu};
+inline const Kernel gemm{"gemm", cpu::gemm, cuda::gemm};
+inline const Kernel gemm_bias_gelu{"gemm_bias_gelu", cpu::gemm_bias_gelu, cuda::gemm_bias_gelu};
 }  // namespace kernels
 }  // namespace shardgrad

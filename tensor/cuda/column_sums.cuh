@@ -1,0 +1,81 @@
+// Sums over the rows of a matrix, for each column, in an order that depends on the shape only.
+#pragma once
+
+#include "tensor/cuda/device_math.cuh"
+#include "tensor/cuda/elements.cuh"
+#include "tensor/cuda/launch.cuh"
+
+namespace shardgrad::cuda {
+
+/// N sums that are formed side by side from the same reads.
+template <class A, int N>
+struct Sums {
+  A value[N];
+};
+
+inline constexpr int kColumnsOfBlock = 32;
+inline constexpr int kRowsOfBlock = 8;
+
+// Each block sums a chunk of the rows for 32 columns: a warp reads 32 neighbours of one row.
+template <class A, int N, class Element>
+__global__ void sum_chunks_kernel(std::int64_t rows, std::int64_t columns,
+                                  std::int64_t rows_per_chunk, Element element, A* partial) {
+  __shared__ A of_warp[N][kRowsOfBlock][kColumnsOfBlock];
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kColumnsOfBlock + threadIdx.x;
+  const std::int64_t begin = blockIdx.y * rows_per_chunk;
+  const std::int64_t end = min(begin + rows_per_chunk, rows);
+  Sums<A, N> sums{};
+  if (column < columns) {
+    for (std::int64_t row = begin + threadIdx.y; row < end; row += kRowsOfBlock) {
+      const Sums<A, N> terms = element(row, column);
+#pragma unroll
+      for (int i = 0; i < N; ++i) sums.value[i] += terms.value[i];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) of_warp[i][threadIdx.y][threadIdx.x] = sums.value[i];
+  __syncthreads();
+  if (threadIdx.y == 0 && column < columns) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      A total = of_warp[i][0][threadIdx.x];
+      for (int warp = 1; warp < kRowsOfBlock; ++warp) total += of_warp[i][warp][threadIdx.x];
+      partial[(blockIdx.y * N + i) * columns + column] = total;
+    }
+  }
+}
+
+template <class A, int N, class Store>
+__global__ void sum_partials_kernel(std::int64_t chunks, std::int64_t columns, const A* partial,
+                                    Store store) {
+  for (std::int64_t column = global_thread(); column < columns; column += all_threads()) {
+    Sums<A, N> sums{};
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) sums.value[i] += partial[(chunk * N + i) * columns + column];
+    }
+    store(column, sums);
+  }
+}
+
+/// Calls store(column, sums) once for each column, sums being those over all rows of
+/// element(row, column), which gives N terms. Both are objects with a __device__ call operator.
+template <class A, int N, class Element, class Store>
+void sum_columns(const char* name, std::int64_t rows, std::int64_t columns, const Element& element,
+                 const Store& store, DType accumulator, Device device) {
+  if (columns == 0) return;
+  constexpr std::int64_t kMostChunks = 128;
+  constexpr std::int64_t kFewestRows = 8 * kRowsOfBlock;  // of a chunk, unless there are no more
+  const std::int64_t wanted = max(std::int64_t{1}, min(kMostChunks, rows / kFewestRows));
+  const std::int64_t rows_per_chunk = max(std::int64_t{1}, (rows + wanted - 1) / wanted);
+  const std::int64_t chunks = (rows + rows_per_chunk - 1) / rows_per_chunk;
+  Tensor partial = Tensor::empty({chunks, N, columns}, accumulator, device);
+  A* const sums = device_data<A>(partial);
+  launch(name, dim3(blocks_for(columns, kColumnsOfBlock), static_cast<unsigned>(chunks)),
+         dim3(kColumnsOfBlock, kRowsOfBlock), 0, sum_chunks_kernel<A, N, Element>, rows, columns,
+         rows_per_chunk, element, sums);
+  launch(name, element_blocks(columns), kElementThreads, 0, sum_partials_kernel<A, N, Store>,
+         chunks, columns, sums, store);
+}
+
+}  // namespace shardgrad::cuda
