@@ -1,6 +1,5 @@
 // cuBLAS: handles, and the products that cuBLASLt's are a superset of.
 #include "cublas_v2.h"
-
 #include "simt/src/device.h"
 #include "simt/src/matmul.h"
 #include "simt/src/stream.h"
@@ -97,8 +96,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k,
     const void* alpha, const void* A, cudaDataType Atype, int lda, long long strideA, const void* B,
     cudaDataType Btype, int ldb, long long strideB, const void* beta, void* C, cudaDataType Ctype,
-    int ldc, long long strideC, int batchCount, cublasComputeType_t computeType,
-    cublasGemmAlgo_t) {
+    int ldc, long long strideC, int batchCount, cublasComputeType_t computeType, cublasGemmAlgo_t) {
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
   Matmul matmul = {};
   matmul.who = "cublasGemmEx";

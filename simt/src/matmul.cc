@@ -55,8 +55,7 @@ template <class Byte>
 Byte* at_batch(Byte* pointer, cudaDataType type, int64_t stride, int32_t batch) {
   using Bytes = std::conditional_t<std::is_const_v<Byte>, const char, char>;
   if (pointer == nullptr) return nullptr;
-  return static_cast<Bytes*>(pointer) +
-         static_cast<int64_t>(element_bytes(type)) * stride * batch;
+  return static_cast<Bytes*>(pointer) + static_cast<int64_t>(element_bytes(type)) * stride * batch;
 }
 
 /// An operand in the type of the computation: a view of device memory, or a widened copy.

@@ -235,14 +235,12 @@ cublasStatus_t check_operands(const Matmul& m) {
   const int32_t batch = m.d_layout.batch_count;
   if (status == CUBLAS_STATUS_SUCCESS && description.uses_bias()) {
     const uint64_t elements = m.bias_elements();
-    status = check_memory(m, "the bias, " + std::to_string(elements) + " elements",
-                          description.bias,
-                          strided_elements(elements, description.bias_batch_stride, batch), bytes,
-                          bytes);
+    status = check_memory(
+        m, "the bias, " + std::to_string(elements) + " elements", description.bias,
+        strided_elements(elements, description.bias_batch_stride, batch), bytes, bytes);
   }
   if (status == CUBLAS_STATUS_SUCCESS && description.uses_aux()) {
-    const uint64_t elements =
-        static_cast<uint64_t>(description.aux_ld) * (m.cols() - 1) + m.rows();
+    const uint64_t elements = static_cast<uint64_t>(description.aux_ld) * (m.cols() - 1) + m.rows();
     status = check_memory(m, "the auxiliary matrix", description.aux,
                           strided_elements(elements, description.aux_batch_stride, batch), bytes,
                           kAuxAlignment);
