@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "simt/runtime_api.h"
 
@@ -11,8 +12,16 @@ namespace simt {
 /// and runs when the host thread waits for it. Work on a device with a sticky error is dropped.
 void enqueue(cudaStream_t stream, std::function<void()> work);
 
-/// The device that work on `stream` runs on.
-int device_of(cudaStream_t stream);
+/// Work that has to wait for other host threads, in a stream of `device`. It is called again and
+/// again, with other streams' work in between, until it returns true.
+struct Attempt {
+  int device;
+  cudaStream_t stream;
+  std::function<bool()> attempt;
+};
+/// Queues all, each as the next work of its stream, before any is tried. Returns when all are done,
+/// in deferred mode at once.
+void enqueue_attempts(std::vector<Attempt> attempts);
 
 /// cudaErrorInvalidResourceHandle, after a report, if the calling thread may not launch work of the
 /// current device into `stream`. `who` begins the message.
