@@ -30,14 +30,12 @@ class Kernel<void(Args...)> {
 
   constexpr Kernel(const char* name, Function* check, Function* cpu, Function* cuda)
       : name_(name), check_(check), cpu_(cpu), cuda_(cuda) {}
-  constexpr Kernel(const char* name, Function* cpu, Function* cuda)
-      : name_(name), check_(nullptr), cpu_(cpu), cuda_(cuda) {}
 
   void operator()(Args... args) const {
     const Tensor* first = nullptr;
     (check_device(args, first), ...);
     const Device device = first ? first->device() : Device{};
-    if (check_ != nullptr) check_(args...);
+    check_(args...);
     if (device.type == DeviceType::Cpu) {
       cpu_(args...);
       return;
@@ -80,8 +78,6 @@ class Kernel<void(Args...)> {
   Function* cuda_;
 };
 
-template <class... Args>
-Kernel(const char*, void (*)(Args...), void (*)(Args...)) -> Kernel<void(Args...)>;
 template <class... Args>
 Kernel(const char*, void (*)(Args...), void (*)(Args...), void (*)(Args...))
     -> Kernel<void(Args...)>;

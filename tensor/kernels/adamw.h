@@ -34,12 +34,17 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::adamw) adamw;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::adamw) adamw;
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel adamw{"adamw", cpu::adamw, cuda::adamw};
+inline constexpr Kernel adamw{"adamw", checks::adamw, cpu::adamw, cuda::adamw};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -41,6 +41,12 @@ void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::attention_forward) attention_forward;
+decltype(cpu::attention_backward) attention_backward;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::attention_forward) attention_forward;
@@ -48,9 +54,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel attention_forward{"attention_forward", cpu::attention_forward,
-                                      cuda::attention_forward};
-inline const Kernel attention_backward{"attention_backward", cpu::attention_backward,
-                                       cuda::attention_backward};
+inline constexpr Kernel attention_forward{"attention_forward", checks::attention_forward,
+                                          cpu::attention_forward, cuda::attention_forward};
+inline constexpr Kernel attention_backward{"attention_backward", checks::attention_backward,
+                                           cpu::attention_backward, cuda::attention_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -118,9 +118,6 @@ void backward_head(const BackwardHead<T>& head, BackwardScratch<T>& scratch) {
 void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const Tensor& out,
                         const Tensor& log_sum_exp, const Tensor& dout, const AttentionShape& shape,
                         const DropoutMask& dropout, Tensor& dqkv) {
-  check_attention("attention_backward", qkv, key_padding_mask, shape, dropout, out, log_sum_exp);
-  require_operand("attention_backward", "dout", dout, out.shape(), qkv.dtype());
-  require_operand("attention_backward", "dqkv", dqkv, qkv.shape(), qkv.dtype());
   dispatch_floating(qkv.dtype(), "attention_backward", [&](auto type) {
     using T = decltype(type);
     const std::int64_t width = shape.heads * shape.head_dim;

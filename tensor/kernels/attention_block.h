@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "tensor/kernels/attention.h"
-#include "tensor/kernels/checks.h"
 #include "tensor/kernels/lane_reduce.h"
 #include "tensor/kernels/vector_math.h"
 
@@ -82,27 +81,6 @@ inline std::int64_t first_mask_element(const AttentionShape& shape, std::int64_t
                                        std::int64_t head) {
   return ((shape.first_sequence + sequence) * shape.all_heads + shape.first_head + head) *
          shape.tokens * shape.tokens;
-}
-
-/// Checks the tensors that both passes take.
-inline void check_attention(const char* where, const Tensor& qkv, const Tensor& key_padding_mask,
-                            const AttentionShape& shape, const DropoutMask& dropout,
-                            const Tensor& out, const Tensor& log_sum_exp) {
-  require(shape.first_head >= 0 && shape.first_head + shape.heads <= shape.all_heads, where,
-          "heads [{}, {}) are not among the layer's {}", shape.first_head,
-          shape.first_head + shape.heads, shape.all_heads);
-  require(dropout.probability >= 0.0 && dropout.probability < 1.0, where,
-          "dropout probability is {}; expected at least 0 and less than 1", dropout.probability);
-  const std::int64_t rows = shape.batch * shape.tokens;
-  const std::int64_t width = shape.heads * shape.head_dim;
-  require_operand(where, "qkv", qkv, {rows, 3 * width}, qkv.dtype());
-  require_operand(where, "out", out, {rows, width}, qkv.dtype());
-  require_operand(where, "log_sum_exp", log_sum_exp, {shape.batch, shape.heads, shape.tokens},
-                  qkv.dtype());
-  if (key_padding_mask.defined()) {
-    require_operand(where, "key_padding_mask", key_padding_mask, {shape.batch, shape.tokens},
-                    DType::Int32);
-  }
 }
 
 }  // namespace shardgrad::cpu

@@ -35,6 +35,25 @@ inline void require_leading_matrix(const char* where, const char* name, const Te
           tensor.shape().to_string());
 }
 
+/// Checks that kernels compute with elements of this type.
+inline void require_floating(const char* where, DType dtype) {
+  require(is_floating(dtype), where,
+          "dtype {} is not a floating type; expected float32, float64 or bfloat16", name_of(dtype));
+}
+
+/// Checks that sums are kept in this type.
+inline void require_accumulating(const char* where, DType dtype) {
+  require(is_floating(dtype) && accumulation_dtype(dtype) == dtype, where,
+          "sums in {}; expected float32 or float64", name_of(dtype));
+}
+
+/// What `out` may hold where a sum of `operands` is either rounded or kept as it was formed: the
+/// accumulation dtype when it holds that, else the dtype of the operands.
+inline DType sum_dtype(const Tensor& out, DType operands) {
+  const DType sums = accumulation_dtype(operands);
+  return out.dtype() == sums ? sums : operands;
+}
+
 /// Checks a tensor of one float64 element, whatever its rank.
 inline void require_number(const char* where, const char* name, const Tensor& tensor) {
   require(tensor.defined() && tensor.numel() == 1 && tensor.dtype() == DType::Float64, where,

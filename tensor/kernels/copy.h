@@ -16,6 +16,12 @@ void fill(Tensor& x, double value);
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::copy) copy;
+decltype(cpu::fill) fill;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::copy) copy;
@@ -23,7 +29,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel copy{"copy", cpu::copy, cuda::copy};
-inline const Kernel fill{"fill", cpu::fill, cuda::fill};
+inline constexpr Kernel copy{"copy", checks::copy, cpu::copy, cuda::copy};
+inline constexpr Kernel fill{"fill", checks::fill, cpu::fill, cuda::fill};
 }  // namespace kernels
 }  // namespace shardgrad

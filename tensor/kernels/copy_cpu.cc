@@ -206,11 +206,6 @@ bool spans_overlap(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 void copy(const Tensor& source, Tensor& destination) {
-  require(source.defined() && destination.defined(), "copy",
-          "the {} is undefined; expected two tensors of one shape",
-          source.defined() ? "destination" : "source");
-  require(source.shape() == destination.shape(), "copy", "cannot copy shape {} into shape {}",
-          source.shape().to_string(), destination.shape().to_string());
   if (source.numel() == 0) return;
   if (spans_overlap(source, destination)) {
     // Read everything before the first write.
@@ -230,7 +225,6 @@ void copy(const Tensor& source, Tensor& destination) {
 }
 
 void fill(Tensor& x, double value) {
-  require(x.defined(), "fill", "the tensor is undefined");
   if (x.numel() == 0) return;
   // A copy of one number that every step of the source stays at.
   Shape standing_still = x.shape();

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor/kernels/checks.h"
 #include "tensor/kernels/cross_entropy.h"
 #include "tensor/kernels/element_loops.h"
 #include "tensor/kernels/lane_reduce.h"
@@ -11,19 +10,9 @@
 namespace shardgrad::cpu {
 namespace {
 
-void check_slice(const char* where, const Tensor& logits, const VocabularySlice& slice) {
-  require_leading_matrix(where, "logits", logits);
-  require(slice.columns >= 0 && slice.columns <= logits.size(1), where,
-          "the slice has {} real columns; expected 0 to {} for logits of shape {}", slice.columns,
-          logits.size(1), logits.shape().to_string());
-  require(slice.first_column >= 0, where, "first_column is {}; expected at least 0",
-          slice.first_column);
-}
-
 // The upper end of the labels is the whole vocabulary's, which only the caller knows.
 void check_labels(const char* where, const Tensor& labels, std::int64_t rows,
                   std::int64_t ignore_index) {
-  require_operand(where, "labels", labels, {rows}, DType::Int32);
   const std::int32_t* const label = labels.data<std::int32_t>();
   for (std::int64_t m = 0; m < rows; ++m) {
     require(label[m] >= 0 || label[m] == ignore_index, where,
@@ -42,10 +31,8 @@ std::int64_t local_column(std::int64_t label, std::int64_t ignore_index,
 }  // namespace
 
 void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max) {
-  check_slice("row_max", logits, slice);
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
-  require_operand("row_max", "row_max", row_max, {rows}, logits.dtype());
   dispatch_floating(logits.dtype(), "row_max", [&](auto type) {
     using T = decltype(type);
     const T* const data = logits.data<T>();
@@ -62,13 +49,9 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
                         std::int64_t ignore_index, const Tensor& row_max, Tensor& sum_exp,
                         Tensor& target_logit) {
   constexpr const char* kName = "sum_exp_and_target";
-  check_slice(kName, logits, slice);
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
   check_labels(kName, labels, rows, ignore_index);
-  require_operand(kName, "row_max", row_max, {rows}, logits.dtype());
-  require_operand(kName, "sum_exp", sum_exp, {rows}, logits.dtype());
-  require_operand(kName, "target_logit", target_logit, {rows}, logits.dtype());
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const data = logits.data<T>();
@@ -91,13 +74,9 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
                            std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
                            const Tensor& factor) {
   constexpr const char* kName = "softmax_minus_one_hot";
-  check_slice(kName, logits, slice);
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
   check_labels(kName, labels, rows, ignore_index);
-  require_operand(kName, "row_max", row_max, {rows}, logits.dtype());
-  require_operand(kName, "sum_exp", sum_exp, {rows}, logits.dtype());
-  require_number(kName, "factor", factor);
   const double times = *factor.data<double>();
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
@@ -127,11 +106,6 @@ void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
                              Tensor& loss, Tensor& scale) {
   constexpr const char* kName = "negative_log_likelihood";
   const std::int64_t rows = sum_exp.numel();
-  require_operand(kName, "sum_exp", sum_exp, {rows}, sum_exp.dtype());
-  require_operand(kName, "target_logit", target_logit, {rows}, sum_exp.dtype());
-  require_operand(kName, "labels", labels, {rows}, DType::Int32);
-  require_number(kName, "loss", loss);
-  require_number(kName, "scale", scale);
   dispatch_floating(sum_exp.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const sums = sum_exp.data<T>();

@@ -32,6 +32,12 @@ void dropout_add(const Tensor& x, const Tensor& residual, const DropoutMask& mas
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::dropout) dropout;
+decltype(cpu::dropout_add) dropout_add;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::dropout) dropout;
@@ -39,7 +45,8 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel dropout{"dropout", cpu::dropout, cuda::dropout};
-inline const Kernel dropout_add{"dropout_add", cpu::dropout_add, cuda::dropout_add};
+inline constexpr Kernel dropout{"dropout", checks::dropout, cpu::dropout, cuda::dropout};
+inline constexpr Kernel dropout_add{"dropout_add", checks::dropout_add, cpu::dropout_add,
+                                    cuda::dropout_add};
 }  // namespace kernels
 }  // namespace shardgrad

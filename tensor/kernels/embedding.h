@@ -19,6 +19,12 @@ void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::embedding_forward) embedding_forward;
+decltype(cpu::embedding_backward) embedding_backward;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::embedding_forward) embedding_forward;
@@ -26,9 +32,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel embedding_forward{"embedding_forward", cpu::embedding_forward,
-                                      cuda::embedding_forward};
-inline const Kernel embedding_backward{"embedding_backward", cpu::embedding_backward,
-                                       cuda::embedding_backward};
+inline constexpr Kernel embedding_forward{"embedding_forward", checks::embedding_forward,
+                                          cpu::embedding_forward, cuda::embedding_forward};
+inline constexpr Kernel embedding_backward{"embedding_backward", checks::embedding_backward,
+                                           cpu::embedding_backward, cuda::embedding_backward};
 }  // namespace kernels
 }  // namespace shardgrad

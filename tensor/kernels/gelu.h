@@ -19,6 +19,12 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::gelu_forward) gelu_forward;
+decltype(cpu::gelu_backward) gelu_backward;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::gelu_forward) gelu_forward;
@@ -26,7 +32,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel gelu_forward{"gelu_forward", cpu::gelu_forward, cuda::gelu_forward};
-inline const Kernel gelu_backward{"gelu_backward", cpu::gelu_backward, cuda::gelu_backward};
+inline constexpr Kernel gelu_forward{"gelu_forward", checks::gelu_forward, cpu::gelu_forward,
+                                     cuda::gelu_forward};
+inline constexpr Kernel gelu_backward{"gelu_backward", checks::gelu_backward, cpu::gelu_backward,
+                                      cuda::gelu_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -23,6 +23,12 @@ void gemm_bias_gelu(const Tensor& a, const Tensor& b, const Tensor& bias, GeluKi
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::gemm) gemm;
+decltype(cpu::gemm_bias_gelu) gemm_bias_gelu;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::gemm) gemm;
@@ -30,7 +36,8 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel gemm{"gemm", cpu::gemm, cuda::gemm};
-inline const Kernel gemm_bias_gelu{"gemm_bias_gelu", cpu::gemm_bias_gelu, cuda::gemm_bias_gelu};
+inline constexpr Kernel gemm{"gemm", checks::gemm, cpu::gemm, cuda::gemm};
+inline constexpr Kernel gemm_bias_gelu{"gemm_bias_gelu", checks::gemm_bias_gelu,
+                                       cpu::gemm_bias_gelu, cuda::gemm_bias_gelu};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -10,36 +10,15 @@
 
 #include "tensor/kernels/copy.h"
 #include "tensor/kernels/gemm.h"
+#include "tensor/kernels/matrix_layout.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
 namespace {
 
-// How a matrix view lies in memory: rows (or, transposed, columns) of `leading` elements.
-struct Layout {
-  bool row_major;
-  std::int64_t leading;
-};
-
-Layout layout_of(const Tensor& matrix, const char* name) {
-  const std::int64_t rows = matrix.size(0), columns = matrix.size(1);
-  const std::int64_t row_stride = matrix.stride(0), column_stride = matrix.stride(1);
-  // An extent of 1 has no stride to speak of.
-  if ((column_stride == 1 || columns == 1) && (row_stride >= columns || rows == 1)) {
-    return {true, std::max(rows == 1 ? columns : row_stride, columns)};
-  }
-  if ((row_stride == 1 || rows == 1) && (column_stride >= rows || columns == 1)) {
-    return {false, std::max(columns == 1 ? rows : column_stride, rows)};
-  }
-  fail("gemm",
-       "{} of shape {} has strides {}; expected one stride of 1 and the other at least the "
-       "extent it spans",
-       name, matrix.shape().to_string(), matrix.strides().to_string());
-}
-
 struct Problem {
   std::int64_t m, n, k;
-  Layout a, b, c;
+  MatrixLayout a, b, c;
   bool bias, accumulate;
   int threads;
 
@@ -61,7 +40,7 @@ dnnl::engine& engine() {
 
 std::shared_ptr<const Multiplication> build(const Problem& problem) {
   using dnnl::memory;
-  const auto describe = [](std::int64_t rows, std::int64_t columns, const Layout& layout) {
+  const auto describe = [](std::int64_t rows, std::int64_t columns, const MatrixLayout& layout) {
     const memory::dims strides =
         layout.row_major ? memory::dims{layout.leading, 1} : memory::dims{1, layout.leading};
     return memory::desc({rows, columns}, memory::data_type::f32, strides);
@@ -130,7 +109,7 @@ using MatrixMap = Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::
 
 // Calls body with the matrix as an Eigen map in its own storage order.
 template <class Body>
-void with_map(const Tensor& matrix, const Layout& layout, const Body& body) {
+void with_map(const Tensor& matrix, const MatrixLayout& layout, const Body& body) {
   const double* data = matrix.data<double>();
   const Eigen::OuterStride<> stride(layout.leading);
   if (layout.row_major) {
@@ -162,24 +141,10 @@ void gemm_float64(const Problem& problem, const Tensor& a, const Tensor& b, cons
 }  // namespace
 
 void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool accumulate) {
-  require(a.rank() == 2 && b.rank() == 2 && c.rank() == 2 && a.size(1) == b.size(0) &&
-              c.size(0) == a.size(0) && c.size(1) == b.size(1),
-          "gemm", "a is {}, b {}, c {}; expected [M, K], [K, N], [M, N]", a.shape().to_string(),
-          b.shape().to_string(), c.shape().to_string());
-  require(b.dtype() == a.dtype() && c.dtype() == a.dtype(), "gemm",
-          "a holds {}, b {}, c {}; expected one dtype", name_of(a.dtype()), name_of(b.dtype()),
-          name_of(c.dtype()));
-  require(!bias.defined() || (bias.shape() == Shape{b.size(1)} && bias.dtype() == a.dtype() &&
-                              bias.is_contiguous()),
-          "gemm", "bias is {}; expected contiguous [{}] of {}", bias.shape().to_string(), b.size(1),
-          name_of(a.dtype()));
-  require(!(bias.defined() && accumulate), "gemm", "bias and accumulate exclude each other");
   Problem problem{c.size(0),      c.size(1),  a.size(1),         {}, {}, {},
                   bias.defined(), accumulate, intra_op_threads()};
   if (problem.m == 0 || problem.n == 0) return;
   problem.c = layout_of(c, "c");
-  require(problem.c.row_major, "gemm", "c has strides {}; expected row-major",
-          c.strides().to_string());
   if (problem.k == 0) {  // an empty sum
     if (!accumulate) fill(c, 0.0);
     for (std::int64_t row = 0; problem.bias && row < problem.m; ++row) {  // c may be a slice
@@ -192,10 +157,6 @@ void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool 
   if (a.dtype() == DType::Float32) {
     gemm_float32(problem, a, b, bias, c);
   } else {
-    require(a.dtype() == DType::Float64, "gemm",
-            "dtype {} is not a floating type; expected "
-            "float32 or float64",
-            name_of(a.dtype()));
     gemm_float64(problem, a, b, bias, c);
   }
 }

@@ -27,6 +27,13 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::layer_norm_forward) layer_norm_forward;
+decltype(cpu::layer_norm_backward_input) layer_norm_backward_input;
+decltype(cpu::layer_norm_backward_parameters) layer_norm_backward_parameters;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::layer_norm_forward) layer_norm_forward;
@@ -35,12 +42,13 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel layer_norm_forward{"layer_norm_forward", cpu::layer_norm_forward,
-                                       cuda::layer_norm_forward};
-inline const Kernel layer_norm_backward_input{
-    "layer_norm_backward_input", cpu::layer_norm_backward_input, cuda::layer_norm_backward_input};
-inline const Kernel layer_norm_backward_parameters{"layer_norm_backward_parameters",
-                                                   cpu::layer_norm_backward_parameters,
-                                                   cuda::layer_norm_backward_parameters};
+inline constexpr Kernel layer_norm_forward{"layer_norm_forward", checks::layer_norm_forward,
+                                           cpu::layer_norm_forward, cuda::layer_norm_forward};
+inline constexpr Kernel layer_norm_backward_input{
+    "layer_norm_backward_input", checks::layer_norm_backward_input, cpu::layer_norm_backward_input,
+    cuda::layer_norm_backward_input};
+inline constexpr Kernel layer_norm_backward_parameters{
+    "layer_norm_backward_parameters", checks::layer_norm_backward_parameters,
+    cpu::layer_norm_backward_parameters, cuda::layer_norm_backward_parameters};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "tensor/kernels/checks.h"
 #include "tensor/kernels/column_sums.h"
 #include "tensor/kernels/element_loops.h"
 #include "tensor/kernels/lane_reduce.h"
@@ -12,17 +11,8 @@ namespace shardgrad::cpu {
 void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon,
                         Tensor& y, Tensor& mean, Tensor& rstd) {
   constexpr const char* kName = "layer_norm_forward";
-  require_leading_matrix(kName, "x", x);
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  require(columns > 0, kName, "x has shape {}; expected at least one column",
-          x.shape().to_string());
-  require(epsilon > 0.0, kName, "epsilon is {}; expected a small positive number", epsilon);
-  require_operand(kName, "gamma", gamma, {columns}, x.dtype());
-  require_operand(kName, "beta", beta, {columns}, x.dtype());
-  require_operand(kName, "y", y, x.shape(), x.dtype());
-  require_operand(kName, "mean", mean, {rows}, x.dtype());
-  require_operand(kName, "rstd", rstd, {rows}, x.dtype());
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
@@ -56,15 +46,8 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
                                const Tensor& rstd, const Tensor& dy, const Tensor& addend,
                                Tensor& dx) {
   constexpr const char* kName = "layer_norm_backward_input";
-  require_leading_matrix(kName, "x", x);
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  require_operand(kName, "gamma", gamma, {columns}, x.dtype());
-  require_operand(kName, "mean", mean, {rows}, x.dtype());
-  require_operand(kName, "rstd", rstd, {rows}, x.dtype());
-  require_operand(kName, "dy", dy, x.shape(), x.dtype());
-  require_operand(kName, "dx", dx, x.shape(), x.dtype());
-  if (addend.defined()) require_operand(kName, "addend", addend, x.shape(), x.dtype());
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
@@ -114,14 +97,8 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
                                     const Tensor& dy, Tensor& dgamma, bool accumulate_gamma,
                                     Tensor& dbeta, bool accumulate_beta) {
   constexpr const char* kName = "layer_norm_backward_parameters";
-  require_leading_matrix(kName, "x", x);
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  require_operand(kName, "mean", mean, {rows}, x.dtype());
-  require_operand(kName, "rstd", rstd, {rows}, x.dtype());
-  require_operand(kName, "dy", dy, x.shape(), x.dtype());
-  require_operand(kName, "dgamma", dgamma, {columns}, x.dtype());
-  require_operand(kName, "dbeta", dbeta, {columns}, x.dtype());
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();

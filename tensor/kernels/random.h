@@ -26,6 +26,12 @@ void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_elem
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::fill_normal) fill_normal;
+decltype(cpu::fill_uniform) fill_uniform;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::fill_normal) fill_normal;
@@ -33,7 +39,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel fill_normal{"fill_normal", cpu::fill_normal, cuda::fill_normal};
-inline const Kernel fill_uniform{"fill_uniform", cpu::fill_uniform, cuda::fill_uniform};
+inline constexpr Kernel fill_normal{"fill_normal", checks::fill_normal, cpu::fill_normal,
+                                    cuda::fill_normal};
+inline constexpr Kernel fill_uniform{"fill_uniform", checks::fill_uniform, cpu::fill_uniform,
+                                     cuda::fill_uniform};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "tensor/kernels/checks.h"
 #include "tensor/kernels/random.h"
 #include "tensor/kernels/random_words.h"
 #include "tensor/kernels/vector_math.h"
@@ -18,18 +17,10 @@ constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
   return radius * std::cos(kTwoPi * (angle_word * kTwoToMinus32));
 }
 
-void check_fill(const char* where, const Tensor& x, std::int64_t first_element) {
-  require_leading_operand(where, "x", x);
-  require(first_element >= 0, where, "first_element is {}; expected at least 0", first_element);
-}
-
 }  // namespace
 
 void fill_normal(Tensor& x, const RandomStream& random, std::int64_t first_element, double mean,
                  double standard_deviation) {
-  check_fill("fill_normal", x, first_element);
-  require(standard_deviation >= 0.0, "fill_normal", "standard_deviation is {}; expected at least 0",
-          standard_deviation);
   dispatch_floating(x.dtype(), "fill_normal", [&](auto type) {
     using T = decltype(type);
     T* const data = x.data<T>();
@@ -48,8 +39,6 @@ void fill_normal(Tensor& x, const RandomStream& random, std::int64_t first_eleme
 
 void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_element, double low,
                   double high) {
-  check_fill("fill_uniform", x, first_element);
-  require(low < high, "fill_uniform", "low {} is not below high {}", low, high);
   dispatch_floating(x.dtype(), "fill_uniform", [&](auto type) {
     using T = decltype(type);
     T* const data = x.data<T>();

@@ -19,6 +19,13 @@ void max_abs_difference(const Tensor& a, const Tensor& b, Tensor& out);
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::sum) sum;
+decltype(cpu::sum_of_squares) sum_of_squares;
+decltype(cpu::max_abs_difference) max_abs_difference;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::sum) sum;
@@ -27,9 +34,10 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel sum{"sum", cpu::sum, cuda::sum};
-inline const Kernel sum_of_squares{"sum_of_squares", cpu::sum_of_squares, cuda::sum_of_squares};
-inline const Kernel max_abs_difference{"max_abs_difference", cpu::max_abs_difference,
-                                       cuda::max_abs_difference};
+inline constexpr Kernel sum{"sum", checks::sum, cpu::sum, cuda::sum};
+inline constexpr Kernel sum_of_squares{"sum_of_squares", checks::sum_of_squares,
+                                       cpu::sum_of_squares, cuda::sum_of_squares};
+inline constexpr Kernel max_abs_difference{"max_abs_difference", checks::max_abs_difference,
+                                           cpu::max_abs_difference, cuda::max_abs_difference};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -17,14 +17,19 @@ void residual_layer_norm_forward(const Tensor& x, const Tensor& residual, const 
 
 }  // namespace cpu
 
+// What the arguments must be, for either device.
+namespace checks {
+decltype(cpu::residual_layer_norm_forward) residual_layer_norm_forward;
+}  // namespace checks
+
 // The CUDA twins.
 namespace cuda {
 [[gnu::weak]] decltype(cpu::residual_layer_norm_forward) residual_layer_norm_forward;
 }  // namespace cuda
 
 namespace kernels {
-inline const Kernel residual_layer_norm_forward{"residual_layer_norm_forward",
-                                                cpu::residual_layer_norm_forward,
-                                                cuda::residual_layer_norm_forward};
+inline constexpr Kernel residual_layer_norm_forward{
+    "residual_layer_norm_forward", checks::residual_layer_norm_forward,
+    cpu::residual_layer_norm_forward, cuda::residual_layer_norm_forward};
 }  // namespace kernels
 }  // namespace shardgrad
