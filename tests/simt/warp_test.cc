@@ -97,8 +97,12 @@ TEST_F(Warp, Votes) {
       },
       32, [](int) { return 5; });
   check<unsigned>(
-      "active", +[](unsigned* out) { out[me()] = __activemask(); }, 40,
-      [](int i) { return i < 32 ? ~0u : 0xFFu; });
+      "active",
+      +[](unsigned* out) {
+        out[me()] = __activemask();
+        __syncwarp();  // else the first lane may have ended when the second asks
+      },
+      40, [](int i) { return i < 32 ? ~0u : 0xFFu; });
 }
 
 TEST_F(Warp, Reductions) {
