@@ -157,7 +157,7 @@ TEST_F(Streams, ErrorsOfAKernelStick) {
   EXPECT_EQ(launch("set", 1, 32, 0, set_all, x.data(), 1), cudaErrorLaunchFailure);
   EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure), HasSubstr("kernel trap"));
   cudaSetDevice(1);
-  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the other device is as it was";
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess) << "the other device is as it was";
   cudaSetDevice(0);
   take_report();
 }

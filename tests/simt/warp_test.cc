@@ -191,7 +191,7 @@ TEST_F(Warp, CompareAndSwap) {
   for (unsigned i = 0; i < 256; ++i) most = std::max<unsigned long long>(most, (i * 7919u) % 1009);
   for (const uint64_t seed : {0, 1, 2}) {
     set_seed(seed);
-    DeviceArray<unsigned long long> x({0ull});
+    DeviceArray<unsigned long long> x(std::vector<unsigned long long>{0});
     launch("maximum", 1, 256, 0, lock_free_maximum, x.data());
     EXPECT_EQ(x.get()[0], most);
   }
