@@ -16,10 +16,10 @@ __global__ void fill(float* x, int count) {
   if (i < count) x[i] = 1;
 }
 
-__global__ void fill_before(float* x) { x[-1] = 1; }
-
 // AddressSanitizer's own report of these ends the program at the access.
 #if !defined(__SANITIZE_ADDRESS__)
+__global__ void fill_before(float* x) { x[-1] = 1; }
+
 TEST_F(Reports, WriteOneElementPastTheEnd) {
   DeviceArray<float> x(100);
   EXPECT_EQ(launch("fill_too_much", 4, 32, 0, fill, x.data(), 101), cudaSuccess);
