@@ -178,7 +178,7 @@ TEST_F(Warp, AtomicsOfAllBlocks) {
 
 __global__ void lock_free_maximum(unsigned long long* x) {
   const unsigned long long mine = (threadIdx.x * 7919u) % 1009;
-  unsigned long long seen = *x;
+  unsigned long long seen = atomicAdd(x, 0);
   while (seen < mine) {
     const unsigned long long before = atomicCAS(x, seen, mine);
     if (before == seen) break;
