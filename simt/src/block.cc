@@ -57,6 +57,7 @@ void BlockEngine::abandon_kernel_of_this_thread() {
   BlockEngine* engine = engine_of_this_thread;
   if (engine == nullptr || !engine->in_kernel_ || engine->current_ < 0) return;
   engine->abandoned_ = true;
+  order_release(engine);
   engine->return_to_host(engine->left_, true);
 }
 
@@ -132,6 +133,11 @@ bool BlockEngine::run_block(uint3 index, uint64_t seed) {
   }
   ok = check_dynamic_shared() && ok;
   in_kernel_ = false;
+  if (!ok) {
+    // Those that wait for ever have last been ordered where they wait.
+    order_acquire(&arrived_);
+    for (Warp& warp : warps_) order_acquire(&warp);
+  }
   if (!ok || !kReuseFibersWithinBlock) {
     free_fibers_.clear();
     for (const std::unique_ptr<Fiber>& fiber : fibers_) free_fibers_.push_back(fiber.get());

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <string>
 
-#include "simt/src/device.h"
 #include "simt/src/error.h"
 #include "simt/src/matmul.h"
 #include "simt/src/memory.h"
@@ -135,25 +134,10 @@ cublasStatus_t check_memory(const Matmul& m, const std::string& what, const void
                             uint64_t elements, size_t bytes_of_element, size_t alignment) {
   if (elements == 0) return CUBLAS_STATUS_SUCCESS;
   const size_t bytes = elements * bytes_of_element;
-  const Allocation allocation = find_allocation(pointer, 0);
-  if (allocation.start == nullptr) {
-    return refuse(CUBLAS_STATUS_INVALID_VALUE, "%s: %s (%p), is %s", m.who, what.c_str(), pointer,
-                  in_device_arena(pointer)
-                      ? "in device memory that is not allocated (freed already?)"
-                      : "not in device memory: a host pointer?");
-  }
-  if (!is_device_pointer(pointer, bytes)) {
-    return refuse(CUBLAS_STATUS_INVALID_VALUE,
-                  "%s: %s (%p), takes %zu bytes, which leave its allocation of %zu bytes, %zu of "
-                  "them from there",
-                  m.who, what.c_str(), pointer, bytes, allocation.bytes,
-                  static_cast<size_t>(allocation.start + allocation.bytes -
-                                      static_cast<const char*>(pointer)));
-  }
-  if (!can_access(current_device(), allocation.device)) {
-    return refuse(CUBLAS_STATUS_INVALID_VALUE,
-                  "%s: %s (%p), is in memory of device %d; the product runs on device %d", m.who,
-                  what.c_str(), pointer, allocation.device, current_device());
+  const std::string fault = fault_of(pointer, bytes);
+  if (!fault.empty()) {
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, "%s: %s (%p), %s", m.who, what.c_str(), pointer,
+                  fault.c_str());
   }
   if (reinterpret_cast<uintptr_t>(pointer) % alignment != 0) {
     return refuse(CUBLAS_STATUS_INVALID_VALUE, "%s: %s (%p), must be aligned to %zu bytes", m.who,

@@ -176,6 +176,26 @@ Allocation find_allocation(const void* pointer, size_t bytes) {
   return {block.start(), block.bytes, block.device};
 }
 
+std::string fault_of(const void* pointer, size_t bytes) {
+  const Allocation allocation = find_allocation(pointer, 0);
+  if (allocation.start == nullptr) {
+    return in_device_arena(pointer)
+               ? "is in device memory that is not allocated (freed already?)"
+               : "is not in device memory: a host pointer?";
+  }
+  const size_t left = static_cast<size_t>(allocation.start + allocation.bytes -
+                                          static_cast<const char*>(pointer));
+  if (bytes > left) {
+    return "takes " + std::to_string(bytes) + " bytes, which leave its allocation of " +
+           std::to_string(allocation.bytes) + " bytes (" + std::to_string(left) + " from there on)";
+  }
+  if (!can_access(current_device(), allocation.device)) {
+    return "is in memory of device " + std::to_string(allocation.device) + ", used on device " +
+           std::to_string(current_device()) + " without peer access";
+  }
+  return "";
+}
+
 bool is_device_pointer(const void* pointer, size_t bytes) {
   return find_allocation(pointer, bytes).start != nullptr;
 }

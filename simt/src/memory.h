@@ -15,6 +15,10 @@ struct Allocation {
 /// The live allocation that holds the `bytes` from `pointer`; its end counts as inside for 0 bytes.
 Allocation find_allocation(const void* pointer, size_t bytes);
 
+/// Why work on the current device cannot use the `bytes` from `pointer`, as the end of a sentence
+/// about them; empty if it can.
+std::string fault_of(const void* pointer, size_t bytes);
+
 /// Null if no device has so much left.
 void* allocate(size_t bytes, int device);
 /// Returns false, after a report, if `pointer` is not the start of a live allocation.

@@ -28,10 +28,7 @@ void pause(int times_before) {
 void run(const CUstream_st& stream, const Operation& operation) {
   const DeviceScope device(stream.device);
   if (operation.work && sticky_error(stream.device) == cudaSuccess) operation.work();
-  if (operation.recording != nullptr) {
-    operation.recording->time = Clock::now();
-    operation.recording->done = true;
-  }
+  if (operation.recording != nullptr) operation.recording->reach();
 }
 
 }  // namespace
@@ -130,9 +127,9 @@ void ThreadStreams::run_until(const std::function<bool()>& finished) {
   }
 }
 
-void ThreadStreams::wait_for_other_thread(const Recording& recording) {
+void ThreadStreams::wait_for_other_thread(Recording& recording) {
   const Clock::time_point deadline = after_timeout();
-  for (int pauses = 0; !recording.done; ++pauses) {
+  for (int pauses = 0; !recording.done(); ++pauses) {
     if (Clock::now() > deadline) {
       fail("a stream waits for an event that is never reached");
       return;

@@ -91,13 +91,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ThreadStreams& streams = ThreadStreams::of_this_thread();
   if (recording != nullptr) {
     if (streams.idle()) streams.wait_for_other_thread(*recording);
-    streams.run_until([&] { return recording->done.load(); });
+    streams.run_until([&] { return recording->done(); });
   }
   return record(finish_wait());
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (event->recording == nullptr || event->recording->done) {
+  if (event->recording == nullptr || event->recording->done()) {
     return sticky_error(current_device());
   }
   if (!ThreadStreams::of_this_thread().idle()) cudaEventSynchronize(event);
@@ -109,7 +109,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     return misuse(cudaErrorInvalidResourceHandle,
                   "cudaEventElapsedTime: both events must be recorded and keep the time");
   }
-  if (!start->recording->done || !stop->recording->done) return record(cudaErrorNotReady);
+  if (!start->recording->done() || !stop->recording->done()) return record(cudaErrorNotReady);
   *milliseconds =
       std::chrono::duration<float, std::milli>(stop->recording->time - start->recording->time)
           .count();

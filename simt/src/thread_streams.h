@@ -11,6 +11,7 @@
 
 #include "simt/runtime_api.h"
 #include "simt/src/device.h"
+#include "simt/src/fiber.h"
 #include "simt/src/schedule.h"
 
 namespace simt {
@@ -19,8 +20,19 @@ using Clock = std::chrono::steady_clock;
 
 /// One recording of an event. Waits refer to it, so that an event may be recorded again meanwhile.
 struct Recording {
-  std::atomic<bool> done{false};
+  std::atomic<bool> reached{false};
   Clock::time_point time;
+
+  void reach() {
+    time = Clock::now();
+    order_release(this);
+    reached = true;
+  }
+  bool done() {
+    if (!reached) return false;
+    order_acquire(this);
+    return true;
+  }
 };
 
 /// How far a stream has come.
@@ -44,7 +56,7 @@ struct Operation {
   std::shared_ptr<Recording> recording;  // by cudaEventRecord
 
   bool can_run() const {
-    return (awaited == nullptr || awaited->done) &&
+    return (awaited == nullptr || awaited->done()) &&
            std::all_of(after.begin(), after.end(), [](const Moment& m) { return m.reached(); });
   }
 };
@@ -89,7 +101,7 @@ class ThreadStreams {
   bool idle() const { return queued_ == 0; }
   /// Runs what is queued, in a random order among the legal ones, until `finished`.
   void run_until(const std::function<bool()>& finished);
-  void wait_for_other_thread(const Recording& recording);
+  void wait_for_other_thread(Recording& recording);
 
  private:
   bool is_default(const CUstream_st* stream) const { return stream == default_[stream->device]; }
