@@ -45,6 +45,6 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel adamw{"adamw", checks::adamw, cpu::adamw, cuda::adamw};
+inline const Kernel adamw{"adamw", checks::adamw, cpu::adamw, cuda::adamw};
 }  // namespace kernels
 }  // namespace shardgrad

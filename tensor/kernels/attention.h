@@ -54,9 +54,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel attention_forward{"attention_forward", checks::attention_forward,
-                                          cpu::attention_forward, cuda::attention_forward};
-inline constexpr Kernel attention_backward{"attention_backward", checks::attention_backward,
-                                           cpu::attention_backward, cuda::attention_backward};
+inline const Kernel attention_forward{"attention_forward", checks::attention_forward,
+                                      cpu::attention_forward, cuda::attention_forward};
+inline const Kernel attention_backward{"attention_backward", checks::attention_backward,
+                                       cpu::attention_backward, cuda::attention_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -29,7 +29,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel copy{"copy", checks::copy, cpu::copy, cuda::copy};
-inline constexpr Kernel fill{"fill", checks::fill, cpu::fill, cuda::fill};
+inline const Kernel copy{"copy", checks::copy, cpu::copy, cuda::copy};
+inline const Kernel fill{"fill", checks::fill, cpu::fill, cuda::fill};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -63,13 +63,12 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel row_max{"row_max", checks::row_max, cpu::row_max, cuda::row_max};
-inline constexpr Kernel sum_exp_and_target{"sum_exp_and_target", checks::sum_exp_and_target,
-                                           cpu::sum_exp_and_target, cuda::sum_exp_and_target};
-inline constexpr Kernel softmax_minus_one_hot{
-    "softmax_minus_one_hot", checks::softmax_minus_one_hot, cpu::softmax_minus_one_hot,
-    cuda::softmax_minus_one_hot};
-inline constexpr Kernel negative_log_likelihood{
+inline const Kernel row_max{"row_max", checks::row_max, cpu::row_max, cuda::row_max};
+inline const Kernel sum_exp_and_target{"sum_exp_and_target", checks::sum_exp_and_target,
+                                       cpu::sum_exp_and_target, cuda::sum_exp_and_target};
+inline const Kernel softmax_minus_one_hot{"softmax_minus_one_hot", checks::softmax_minus_one_hot,
+                                          cpu::softmax_minus_one_hot, cuda::softmax_minus_one_hot};
+inline const Kernel negative_log_likelihood{
     "negative_log_likelihood", checks::negative_log_likelihood, cpu::negative_log_likelihood,
     cuda::negative_log_likelihood};
 }  // namespace kernels

@@ -45,8 +45,8 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel dropout{"dropout", checks::dropout, cpu::dropout, cuda::dropout};
-inline constexpr Kernel dropout_add{"dropout_add", checks::dropout_add, cpu::dropout_add,
-                                    cuda::dropout_add};
+inline const Kernel dropout{"dropout", checks::dropout, cpu::dropout, cuda::dropout};
+inline const Kernel dropout_add{"dropout_add", checks::dropout_add, cpu::dropout_add,
+                                cuda::dropout_add};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -49,12 +49,12 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel add{"add", checks::add, cpu::add, cuda::add};
-inline constexpr Kernel multiply{"multiply", checks::multiply, cpu::multiply, cuda::multiply};
-inline constexpr Kernel scale{"scale", checks::scale, cpu::scale, cuda::scale};
-inline constexpr Kernel square_root{"square_root", checks::square_root, cpu::square_root,
-                                    cuda::square_root};
-inline constexpr Kernel add_bias{"add_bias", checks::add_bias, cpu::add_bias, cuda::add_bias};
-inline constexpr Kernel sum_rows{"sum_rows", checks::sum_rows, cpu::sum_rows, cuda::sum_rows};
+inline const Kernel add{"add", checks::add, cpu::add, cuda::add};
+inline const Kernel multiply{"multiply", checks::multiply, cpu::multiply, cuda::multiply};
+inline const Kernel scale{"scale", checks::scale, cpu::scale, cuda::scale};
+inline const Kernel square_root{"square_root", checks::square_root, cpu::square_root,
+                                cuda::square_root};
+inline const Kernel add_bias{"add_bias", checks::add_bias, cpu::add_bias, cuda::add_bias};
+inline const Kernel sum_rows{"sum_rows", checks::sum_rows, cpu::sum_rows, cuda::sum_rows};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -32,9 +32,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel embedding_forward{"embedding_forward", checks::embedding_forward,
-                                          cpu::embedding_forward, cuda::embedding_forward};
-inline constexpr Kernel embedding_backward{"embedding_backward", checks::embedding_backward,
-                                           cpu::embedding_backward, cuda::embedding_backward};
+inline const Kernel embedding_forward{"embedding_forward", checks::embedding_forward,
+                                      cpu::embedding_forward, cuda::embedding_forward};
+inline const Kernel embedding_backward{"embedding_backward", checks::embedding_backward,
+                                       cpu::embedding_backward, cuda::embedding_backward};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -32,9 +32,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel gelu_forward{"gelu_forward", checks::gelu_forward, cpu::gelu_forward,
-                                     cuda::gelu_forward};
-inline constexpr Kernel gelu_backward{"gelu_backward", checks::gelu_backward, cpu::gelu_backward,
-                                      cuda::gelu_backward};
+inline const Kernel gelu_forward{"gelu_forward", checks::gelu_forward, cpu::gelu_forward,
+                                 cuda::gelu_forward};
+inline const Kernel gelu_backward{"gelu_backward", checks::gelu_backward, cpu::gelu_backward,
+                                  cuda::gelu_backward};
 }  // namespace kernels
 }  // namespace shardgrad

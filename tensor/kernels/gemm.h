@@ -36,8 +36,8 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel gemm{"gemm", checks::gemm, cpu::gemm, cuda::gemm};
-inline constexpr Kernel gemm_bias_gelu{"gemm_bias_gelu", checks::gemm_bias_gelu,
-                                       cpu::gemm_bias_gelu, cuda::gemm_bias_gelu};
+inline const Kernel gemm{"gemm", checks::gemm, cpu::gemm, cuda::gemm};
+inline const Kernel gemm_bias_gelu{"gemm_bias_gelu", checks::gemm_bias_gelu, cpu::gemm_bias_gelu,
+                                   cuda::gemm_bias_gelu};
 }  // namespace kernels
 }  // namespace shardgrad

@@ -42,12 +42,12 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel layer_norm_forward{"layer_norm_forward", checks::layer_norm_forward,
-                                           cpu::layer_norm_forward, cuda::layer_norm_forward};
-inline constexpr Kernel layer_norm_backward_input{
+inline const Kernel layer_norm_forward{"layer_norm_forward", checks::layer_norm_forward,
+                                       cpu::layer_norm_forward, cuda::layer_norm_forward};
+inline const Kernel layer_norm_backward_input{
     "layer_norm_backward_input", checks::layer_norm_backward_input, cpu::layer_norm_backward_input,
     cuda::layer_norm_backward_input};
-inline constexpr Kernel layer_norm_backward_parameters{
+inline const Kernel layer_norm_backward_parameters{
     "layer_norm_backward_parameters", checks::layer_norm_backward_parameters,
     cpu::layer_norm_backward_parameters, cuda::layer_norm_backward_parameters};
 }  // namespace kernels

@@ -39,9 +39,9 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel fill_normal{"fill_normal", checks::fill_normal, cpu::fill_normal,
-                                    cuda::fill_normal};
-inline constexpr Kernel fill_uniform{"fill_uniform", checks::fill_uniform, cpu::fill_uniform,
-                                     cuda::fill_uniform};
+inline const Kernel fill_normal{"fill_normal", checks::fill_normal, cpu::fill_normal,
+                                cuda::fill_normal};
+inline const Kernel fill_uniform{"fill_uniform", checks::fill_uniform, cpu::fill_uniform,
+                                 cuda::fill_uniform};
 }  // namespace kernels
 }  // namespace shardgrad

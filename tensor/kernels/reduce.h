@@ -34,10 +34,10 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel sum{"sum", checks::sum, cpu::sum, cuda::sum};
-inline constexpr Kernel sum_of_squares{"sum_of_squares", checks::sum_of_squares,
-                                       cpu::sum_of_squares, cuda::sum_of_squares};
-inline constexpr Kernel max_abs_difference{"max_abs_difference", checks::max_abs_difference,
-                                           cpu::max_abs_difference, cuda::max_abs_difference};
+inline const Kernel sum{"sum", checks::sum, cpu::sum, cuda::sum};
+inline const Kernel sum_of_squares{"sum_of_squares", checks::sum_of_squares, cpu::sum_of_squares,
+                                   cuda::sum_of_squares};
+inline const Kernel max_abs_difference{"max_abs_difference", checks::max_abs_difference,
+                                       cpu::max_abs_difference, cuda::max_abs_difference};
 }  // namespace kernels
 }  // namespace shardgrad

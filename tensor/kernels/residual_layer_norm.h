@@ -28,7 +28,7 @@ namespace cuda {
 }  // namespace cuda
 
 namespace kernels {
-inline constexpr Kernel residual_layer_norm_forward{
+inline const Kernel residual_layer_norm_forward{
     "residual_layer_norm_forward", checks::residual_layer_norm_forward,
     cpu::residual_layer_norm_forward, cuda::residual_layer_norm_forward};
 }  // namespace kernels
