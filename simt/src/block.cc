@@ -1,6 +1,7 @@
 #include "simt/src/block.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -66,6 +67,10 @@ void BlockEngine::begin_launch(const std::function<void()>& body, const std::str
   body_ = &body;
   kernel_name_ = &kernel_name;
   policy_ = policy;
+  const std::string& skipped = config().skip_barrier;
+  const size_t colon = skipped.rfind(':');
+  skipped_line_ = colon == std::string::npos ? 0 : std::atoi(skipped.c_str() + colon + 1);
+  if (skipped_line_ != 0) skipped_file_ = skipped.substr(0, colon);
   gridDim = {grid.x, grid.y, grid.z};
   blockDim = {block.x, block.y, block.z};
   dynamic_shared_bytes_ = dynamic_shared_bytes;

@@ -83,6 +83,7 @@ class BlockEngine {
   void release_barrier_if_complete();
   void complete_if_all_here(size_t warp, size_t rendezvous);
   void report_deadlock();
+  bool leaves_out(const char* file, int line);
   bool check_dynamic_shared();
 
   // The launch.
@@ -92,6 +93,8 @@ class BlockEngine {
   std::vector<char> shared_storage_;
   char* dynamic_shared_ = nullptr;
   size_t dynamic_shared_bytes_ = 0;
+  std::string skipped_file_;  // of the barrier that is left out, if its line is not 0
+  int skipped_line_ = 0;
 
   // The block.
   std::vector<Thread> threads_;
