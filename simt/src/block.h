@@ -14,12 +14,17 @@
 
 namespace simt {
 
+/// "kernel NAME, block (x, y, z), thread (x, y, z)" inside a kernel, else empty. Takes no memory,
+/// so that a sanitizer's report can name it.
+struct Place {
+  char text[512];
+};
+
 /// Runs blocks on the host thread that owns it, one at a time, each from start to end.
 class BlockEngine {
  public:
   static BlockEngine& of_this_thread();
-  /// "kernel NAME, block (x, y, z), thread (x, y, z): " inside a kernel, else empty.
-  static std::string place_of_this_thread();
+  static Place place_of_this_thread();
   /// Inside a kernel, ends the block where it stands and does not return. Else does nothing.
   static void abandon_kernel_of_this_thread();
 

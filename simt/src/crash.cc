@@ -86,6 +86,15 @@ struct SignalStack {
   std::unique_ptr<char[]> memory = std::make_unique<char[]>(kSignalStackBytes);
 };
 
+/// Says which kernel a sanitizer's report is about.
+[[maybe_unused]] void name_kernel(const char* tool) {
+  const Place place = BlockEngine::place_of_this_thread();
+  if (place.text[0] == '\0') return;
+  char text[sizeof place.text + 100];
+  const int length = std::snprintf(text, sizeof text, "simt: %s, found by %s\n", place.text, tool);
+  if (write(2, text, static_cast<size_t>(length)) < 0) return;
+}
+
 }  // namespace
 
 void prepare_thread_for_crashes() {
@@ -94,3 +103,11 @@ void prepare_thread_for_crashes() {
 }
 
 }  // namespace simt
+
+// The sanitizers call these, by their names, before the report (ASan) and after it (TSan).
+#if defined(SIMT_ASAN)
+extern "C" void __asan_on_error() { simt::name_kernel("AddressSanitizer"); }
+#endif
+#if defined(SIMT_TSAN)
+extern "C" void __tsan_on_report(void*) { simt::name_kernel("ThreadSanitizer"); }
+#endif

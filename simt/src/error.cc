@@ -103,7 +103,9 @@ namespace {
 /// A function of its own, so that no string is alive when fail() leaves the kernel's stack for
 /// good.
 [[gnu::noinline]] void report_failure(cudaError_t error, const char* format, va_list arguments) {
-  report(BlockEngine::place_of_this_thread() + format_text(format, arguments));
+  const Place place = BlockEngine::place_of_this_thread();
+  report((place.text[0] != '\0' ? place.text + std::string(": ") : "") +
+         format_text(format, arguments));
   Reports& all = reports();
   const std::lock_guard<std::mutex> lock(all.mutex);
   Reports::Sticky& sticky = all.sticky[static_cast<size_t>(current_device())];
