@@ -43,6 +43,9 @@ BlockEngine& BlockEngine::of_this_thread() {
 
 BlockEngine::BlockEngine() { prepare_thread_for_crashes(); }
 
+// At the end of the process reports can still come.
+BlockEngine::~BlockEngine() { engine_of_this_thread = nullptr; }
+
 Place BlockEngine::place_of_this_thread() {
   const BlockEngine* engine = engine_of_this_thread;
   Place place = {};

@@ -29,6 +29,7 @@ class BlockEngine {
   static void abandon_kernel_of_this_thread();
 
   BlockEngine();
+  ~BlockEngine();
   BlockEngine(const BlockEngine&) = delete;
   BlockEngine& operator=(const BlockEngine&) = delete;
 

@@ -1,5 +1,7 @@
 #include "simt/src/error.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <cstdarg>
@@ -10,6 +12,7 @@
 
 #include "simt/src/block.h"
 #include "simt/src/device.h"
+#include "simt/src/launches.h"
 
 namespace simt {
 namespace {
@@ -85,6 +88,21 @@ const ErrorText* find_text(cudaError_t error) {
   }
   return nullptr;
 }
+
+/// A program that has not looked at what was reported does not end as if all were well.
+struct LastLook {
+  ~LastLook() {
+    check_memory_after_launches();
+    const int count = error_count();
+    if (count == 0) return;
+    std::fprintf(stderr,
+                 "simt: the program ends with %d errors reported, the last of which is: %s\n",
+                 count, last_message().c_str());
+    std::fflush(nullptr);
+    _exit(1);
+  }
+};
+const LastLook last_look;
 
 }  // namespace
 

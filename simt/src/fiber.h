@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "simt/src/sanitizers.h"
+#include "simt/sanitizers.h"
 
 #if !defined(__x86_64__)
 #include <ucontext.h>

@@ -8,10 +8,10 @@
 #include <map>
 #include <mutex>
 
+#include "simt/sanitizers.h"
 #include "simt/src/device.h"
 #include "simt/src/error.h"
 #include "simt/src/launches.h"
-#include "simt/src/sanitizers.h"
 
 namespace simt {
 namespace {
@@ -62,6 +62,20 @@ const char* first_not_red(const char* from, const char* to, unsigned char red) {
   return std::find_if(from, to, [red](char c) { return static_cast<unsigned char>(c) != red; });
 }
 
+/// Whoever touches freed memory is stopped at once, unless the kernel has no room for so many
+/// pieces.
+void close_freed(char* pages, size_t bytes) {
+  if (kAddressSanitizer) {
+    poison(pages, bytes);
+  } else {
+    mprotect(pages, bytes, PROT_NONE);
+  }
+}
+void open_freed(char* pages, size_t bytes) {
+  unpoison(pages, bytes);
+  if (!kAddressSanitizer) mprotect(pages, bytes, PROT_READ | PROT_WRITE);
+}
+
 void fill_red_zones(const Block& block) {
   std::memset(block.pages, block.red, kRedZone);
   std::memset(block.end(), block.red, static_cast<size_t>(block.pages_end() - block.end()));
@@ -93,7 +107,7 @@ char* take_pages(Arena& all, size_t page_bytes) {
   if (reusable != all.free_pages.end()) {
     char* pages = reusable->second;
     all.free_pages.erase(reusable);
-    unpoison(pages, page_bytes);
+    open_freed(pages, page_bytes);
     if (static_cast<unsigned char>(pages[kRedZone]) != kUnset ||
         std::memcmp(pages + kRedZone, pages + kRedZone + 1, page_bytes - kRedZone - 1) != 0) {
       fail_with(cudaErrorIllegalAddress,
@@ -149,7 +163,7 @@ bool release(void* pointer) {
   all.device_bytes[block.device] -= block.bytes;
   unpoison(block.pages, block.page_bytes);
   std::memset(block.pages, kUnset, block.page_bytes);
-  poison(block.pages, block.page_bytes);
+  close_freed(block.pages, block.page_bytes);
   all.free_pages.emplace(block.page_bytes, block.pages);
   return true;
 }
