@@ -98,11 +98,8 @@ __device__ inline void store_sums(const AttentionShape& shape, bool packed,
                                   const typename Tiles::Map& map, typename Tiles::Sums& sums,
                                   T* stripe, T* head, std::int64_t leading, std::int64_t first,
                                   int first_column) {
-  using A = Accumulator<T>;
   __syncwarp();
-  sums.for_each(map, [&](int slot, int column, A value) {
-    stripe[map.row(slot) * Tiles::kStride + column] = narrow<T>(value);
-  });
+  sums.template store<Tiles::kStride>(map, stripe);
   __syncwarp();
   constexpr int kSize = Pack<T>::kSize, kPacksOfRow = Tiles::kPart / kSize;
   for (int p = lane_of_warp(); p < Tiles::kStripe * kPacksOfRow; p += 32) {

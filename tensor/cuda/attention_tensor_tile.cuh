@@ -9,42 +9,42 @@
 namespace shardgrad::cuda {
 
 inline constexpr int kFragmentEdge = 16;
-inline constexpr int kFragmentElements = 8;  // of a lane in an accumulator
-// A row of the scratch begins four banks after the one before it.
-inline constexpr int kFragmentStride = kFragmentEdge + 4;
+inline constexpr int kFragmentPairs = 4;  // of a lane in an accumulator: eight elements
 
 using Accumulators = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, kFragmentEdge, kFragmentEdge,
                                             kFragmentEdge, float>;
 
 /// Which elements of an accumulator a lane holds. CUDA does not say, only that all accumulators
-/// agree: so this is read off one that was loaded with the places of its own elements.
+/// agree: so this is read off one that was loaded with the places of its own elements. They are in
+/// pairs of neighbours on all GPUs so far; where they are not, the kernel ends in an error.
 class TensorMap {
  public:
-  /// `scratch` is kFragmentEdge rows of kFragmentStride floats for each warp; free again
-  /// afterwards.
+  /// `scratch` is shared memory of the warp, as large as a fragment; free again afterwards.
   __device__ explicit TensorMap(float* scratch) {
     for (int i = lane_of_warp(); i < kFragmentEdge * kFragmentEdge; i += 32) {
-      scratch[i / kFragmentEdge * kFragmentStride + i % kFragmentEdge] = static_cast<float>(i);
+      scratch[i] = static_cast<float>(i);
     }
     __syncwarp();
     Accumulators places;
-    nvcuda::wmma::load_matrix_sync(places, scratch, kFragmentStride, nvcuda::wmma::mem_row_major);
+    nvcuda::wmma::load_matrix_sync(places, scratch, kFragmentEdge, nvcuda::wmma::mem_row_major);
 #pragma unroll
-    for (int e = 0; e < kFragmentElements; ++e) {
-      const int place = static_cast<int>(places.x[e]);
-      row_[e] = place / kFragmentEdge;
-      column_[e] = place % kFragmentEdge;
+    for (int pair = 0; pair < kFragmentPairs; ++pair) {
+      const int place = static_cast<int>(places.x[2 * pair]);
+      if (place % 2 != 0 || static_cast<int>(places.x[2 * pair + 1]) != place + 1) __trap();
+      row_[pair] = place / kFragmentEdge;
+      column_[pair] = place % kFragmentEdge;
     }
     __syncwarp();
   }
   /// Of a tile of several fragments below each other.
   __device__ int row(int slot) const {
-    return slot / kFragmentElements * kFragmentEdge + row_[slot % kFragmentElements];
+    return slot / kFragmentPairs * kFragmentEdge + row_[slot % kFragmentPairs];
   }
-  __device__ int column(int e) const { return column_[e]; }
+  /// Of the first of a pair, within a fragment.
+  __device__ int column(int pair) const { return column_[pair]; }
 
  private:
-  int row_[kFragmentElements], column_[kFragmentElements];
+  int row_[kFragmentPairs], column_[kFragmentPairs];
 };
 
 /// kRows x kColumns floats in fragments. A slot is one of the elements of a lane in a fragment;
@@ -55,10 +55,10 @@ struct TensorTile {
   using T = __nv_bfloat16;
   using Map = TensorMap;
   static constexpr int kEdge = kFragmentEdge;
-  static constexpr int kElements = kFragmentElements;
+  static constexpr int kPairs = kFragmentPairs;
   static constexpr int kFragmentRows = kRows / kEdge, kFragmentColumns = kColumns / kEdge;
-  static constexpr int kSlots = kFragmentRows * kElements;
-  static constexpr int kScratch = kEdge * kFragmentStride;
+  static constexpr int kSlots = kFragmentRows * kPairs;
+  static constexpr int kScratch = kEdge * kEdge;
 
   template <class Use, class Layout>
   using Operand = nvcuda::wmma::fragment<Use, kEdge, kEdge, kEdge, T, Layout>;
@@ -90,30 +90,45 @@ struct TensorTile {
 #pragma unroll
       for (int j = 0; j < kFragmentColumns; ++j) {
 #pragma unroll
-        for (int e = 0; e < kElements; ++e) {
-          body(i * kElements + e, j * kEdge + map.column(e), part[i][j].x[e],
+        for (int e = 0; e < 2 * kPairs; ++e) {
+          body(i * kPairs + e / 2, j * kEdge + map.column(e / 2) + e % 2, part[i][j].x[e],
                others.part[i][j].x[e]...);
         }
       }
     }
   }
 
+  template <int kStride>
+  __device__ void store(const Map& map, T* to) const {
+#pragma unroll
+    for (int i = 0; i < kFragmentRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kFragmentColumns; ++j) {
+#pragma unroll
+        for (int pair = 0; pair < kPairs; ++pair) {
+          T* const place = to + map.row(i * kPairs + pair) * kStride + j * kEdge + map.column(pair);
+          *reinterpret_cast<__nv_bfloat162*>(place) =
+              __floats2bfloat162_rn(part[i][j].x[2 * pair], part[i][j].x[2 * pair + 1]);
+        }
+      }
+    }
+  }
+
   template <class Combine>
-  static __device__ void reduce_rows(const Map&, const A (&values)[kSlots], A* scratch, A* of_row,
-                                     const Combine& combine) {
+  static __device__ void reduce_rows(const Map& map, const A (&values)[kSlots], A* scratch,
+                                     A* of_row, const Combine& combine) {
+    constexpr int kPairsOfRow = kEdge / 2;  // two lanes combine those of a row
     const int lane = lane_of_warp();
 #pragma unroll
     for (int i = 0; i < kFragmentRows; ++i) {
-      Accumulators fragment;
 #pragma unroll
-      for (int e = 0; e < kElements; ++e) fragment.x[e] = values[i * kElements + e];
-      nvcuda::wmma::store_matrix_sync(scratch, fragment, kFragmentStride,
-                                      nvcuda::wmma::mem_row_major);
+      for (int pair = 0; pair < kPairs; ++pair) {
+        scratch[map.row(pair) * kPairsOfRow + map.column(pair) / 2] = values[i * kPairs + pair];
+      }
       __syncwarp();
-      const A* const half = scratch + lane / 2 * kFragmentStride + lane % 2 * (kEdge / 2);
-      A result = half[0];
-#pragma unroll
-      for (int c = 1; c < kEdge / 2; ++c) result = combine(result, half[c]);
+      const Pack<A> half = load_pack(scratch + lane * (kPairsOfRow / 2));
+      A result =
+          combine(combine(half.value[0], half.value[1]), combine(half.value[2], half.value[3]));
       result = combine(result, __shfl_xor_sync(kAllLanes, result, 1));
       if (lane % 2 == 0) of_row[i * kEdge + lane / 2] = result;
       __syncwarp();

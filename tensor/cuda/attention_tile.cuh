@@ -25,7 +25,7 @@ template <class A, int kRows, int kColumns, int kRun>
 struct CoreTile {
   static constexpr int kSlots = kRows / 4;
   static constexpr int kOfRow = kColumns / 8;  // elements of one slot
-  static constexpr int kScratch = 1;           // elements that reduce_rows() needs: none
+  static constexpr int kScratch = 1;           // elements that the map and reduce_rows() need: none
   static constexpr int kSize = Pack<A>::kSize;
 
   using Map = CoreMap;
@@ -108,6 +108,16 @@ struct CoreTile {
       for (int j = 0; j < kOfRow; ++j) {
         body(slot, column(j), value[slot][j], others.value[slot][j]...);
       }
+    }
+  }
+
+  /// Writes the tile to shared memory, in rows that are kStride apart.
+  template <int kStride>
+  __device__ void store(const Map& map, A* to) const {
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) {
+#pragma unroll
+      for (int j = 0; j < kOfRow; ++j) to[map.row(slot) * kStride + column(j)] = value[slot][j];
     }
   }
 

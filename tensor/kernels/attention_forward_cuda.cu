@@ -166,12 +166,14 @@ __global__ void __launch_bounds__(Tiles::kThreads)
         });
       }
       softmax.add(scores, weighted);
-      scores.for_each(map, [&](int slot, int column, A probability) {
-        const int query = map.row(slot);
-        const bool kept =
-            dropout.threshold == 0 || was_kept<Tiles::kVisited>(shared.kept, row + query, column);
-        weights[query * Tiles::kWeightStride + column] = narrow<T>(kept ? probability : A(0));
-      });
+      if (dropout.threshold != 0) {
+        scores.for_each(map, [&](int slot, int column, A& probability) {
+          if (!was_kept<Tiles::kVisited>(shared.kept, row + map.row(slot), column)) {
+            probability = A(0);
+          }
+        });
+      }
+      scores.template store<Tiles::kWeightStride>(map, weights);
       __syncwarp();
       weighted.template multiply_add<Tiles::kVisited, Tiles::kWeightStride, Tiles::kStride>(
           map, weights, shared.value);
