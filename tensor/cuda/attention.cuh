@@ -16,6 +16,9 @@
 
 namespace shardgrad::cuda {
 
+/// The dynamic shared memory that any GPU since compute capability 8.0 lets a block have.
+inline constexpr std::size_t kMostSharedBytes = 99 * 1024;
+
 inline constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
 /// How one pass is cut up, for elements of T and heads of at most kHeadDim columns: kWarps warps

@@ -3,7 +3,7 @@
 namespace shardgrad::cuda {
 namespace {
 
-// What fits 99 KiB of shared memory and the registers: see ForwardShared, and Sums of the tiles.
+// What fits the shared memory (see ForwardShared) and the registers.
 template <class T, int kDim>
 struct ForwardTilesOf;
 template <int kDim>
@@ -199,6 +199,7 @@ void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
     using A = Accumulator<T>;
     dispatch_head_dim(shape.head_dim, "attention_forward", [&](auto dim) {
       using Tiles = typename ForwardTilesOf<T, decltype(dim)::value>::type;
+      static_assert(sizeof(ForwardShared<Tiles>) <= kMostSharedBytes);
       const bool packed = fits_packs<T>(shape.head_dim, device_data<T>(qkv), device_data<T>(out));
       const std::int64_t heads = shape.batch * shape.heads;
       launch("attention_forward",
