@@ -2,7 +2,6 @@
 // kernel owns keys and sums over the queries that see them, another owns queries and sums over the
 // keys that they see. Both recompute the probabilities from the log-sum-exp.
 #include "tensor/cuda/attention_backward.cuh"
-#include "tensor/cuda/rows.cuh"
 
 namespace shardgrad::cuda {
 namespace {
@@ -17,10 +16,10 @@ __global__ void correlation_kernel(AttentionShape shape, const T* out, const T* 
       (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
   if (index >= shape.batch * shape.heads * shape.tokens) return;  // the whole warp
   const std::int64_t token = index / shape.heads, head = index % shape.heads;
-  const T* const upstream = dout + index * shape.head_dim;
   A sum = A(0);
-  for_each_of_row(out + index * shape.head_dim, shape.head_dim, lane_of_warp(), 32,
-                  [&](std::int64_t n, A value) { sum = fma(value, widen(upstream[n]), sum); });
+  for (std::int64_t n = lane_of_warp(); n < shape.head_dim; n += 32) {
+    sum = fma(widen(out[index * shape.head_dim + n]), widen(dout[index * shape.head_dim + n]), sum);
+  }
   sum = warp_sum(sum);
   const std::int64_t sequence = token / shape.tokens;
   if (lane_of_warp() == 0) {
