@@ -3,15 +3,17 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "parallel/communicator.h"
+#include "parallel/rank_memory.h"
 #include "parallel/thread_group.h"
 
 namespace shardgrad {
 
 /// One rank's view of a ThreadGroup. Ranks read and write each other's buffers directly, so each
-/// collective waits twice: until all buffers are there, and until all are free again.
+/// collective waits twice: until all buffers are there, and until all are free again. For CUDA
+/// tensors it is the ranks' streams that wait; the host only waits until the others have queued
+/// their part. Their devices may be different ones, or one and the same.
 class ThreadCommunicator final : public Communicator {
  public:
   ThreadCommunicator(std::shared_ptr<ThreadGroup> group, int rank);
@@ -30,13 +32,17 @@ class ThreadCommunicator final : public Communicator {
   void do_barrier() override;
   std::unique_ptr<Communicator> do_split(int color, int key) override;
 
+  template <class Work>
+  void perform(const ThreadCall& call, const Work& work);
+  void exchange(const ThreadCall& call);
+
   const ThreadCall& call_of(int rank) const { return group_->call_of(rank, rank_); }
 
   const std::shared_ptr<ThreadGroup> group_;
   const int rank_;
   // Kept between calls, so that a call allocates nothing.
-  std::vector<const void*> inputs_;
-  std::vector<void*> outputs_;
+  RankBuffers<const void*> inputs_;
+  RankBuffers<void*> outputs_;
 };
 
 }  // namespace shardgrad

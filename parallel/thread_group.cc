@@ -24,6 +24,7 @@ void ThreadGroup::meet(int rank, const ThreadCall& call) {
     world_->throw_interruption(call.name, world_rank(rank), world_ranks_);
   }
   Member& self = members_[rank];
+  if (call.device.type == DeviceType::Cuda) self.ready.record(call.device.index);
   const std::uint64_t meeting = self.meetings + 1;
   self.calls[meeting % 2] = call;
   self.meetings = meeting;
@@ -42,6 +43,25 @@ void ThreadGroup::meet(int rank, const ThreadCall& call) {
 
 const ThreadCall& ThreadGroup::call_of(int rank, int reader) const {
   return members_[rank].calls[members_[reader].meetings % 2];
+}
+
+void ThreadGroup::begin_work(int rank) const {
+  if (call_of(rank, rank).device.type == DeviceType::Cpu) return;
+  for (int other = 0; other < size(); ++other) {
+    if (other != rank) members_[other].ready.wait();
+  }
+}
+
+void ThreadGroup::end_work(int rank) {
+  const Device device = call_of(rank, rank).device;
+  if (device.type == DeviceType::Cuda) members_[rank].done.record(device.index);
+}
+
+void ThreadGroup::wait_for_work(int rank) const {
+  if (call_of(rank, rank).device.type == DeviceType::Cpu) return;
+  for (int other = 0; other < size(); ++other) {
+    if (other != rank) members_[other].done.wait();
+  }
 }
 
 std::shared_ptr<ThreadGroup> ThreadGroup::subgroup(int rank, int color,

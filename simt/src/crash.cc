@@ -31,8 +31,10 @@ __thread bool misaligned = false;
     fail_with(cudaErrorMisalignedAddress,
               "misaligned access: what is read or written at once must be aligned to its size");
   } else {
-    fail_with(cudaErrorIllegalAddress, "bad address %p%s", bad_address,
-              bad_address < reinterpret_cast<void*>(4096) ? " (a null pointer)" : "");
+    const char* what = "";
+    if (bad_address < reinterpret_cast<void*>(4096)) what = " (a null pointer)";
+    if (in_device_arena(bad_address)) what = " in device memory that was freed";
+    fail_with(cudaErrorIllegalAddress, "bad address %p%s", bad_address, what);
   }
   __builtin_unreachable();
 }
@@ -86,6 +88,15 @@ struct SignalStack {
   std::unique_ptr<char[]> memory = std::make_unique<char[]>(kSignalStackBytes);
 };
 
+/// Says which kernel a sanitizer's report is about.
+[[maybe_unused]] void name_kernel(const char* tool) {
+  const Place place = BlockEngine::place_of_this_thread();
+  if (place.text[0] == '\0') return;
+  char text[sizeof place.text + 100];
+  const int length = std::snprintf(text, sizeof text, "simt: %s, found by %s\n", place.text, tool);
+  if (write(2, text, static_cast<size_t>(length)) < 0) return;
+}
+
 }  // namespace
 
 void prepare_thread_for_crashes() {
@@ -94,3 +105,12 @@ void prepare_thread_for_crashes() {
 }
 
 }  // namespace simt
+
+// The sanitizers call these, by their names, before the report (after it, TSan).
+#if defined(SIMT_ASAN)
+extern "C" void __asan_on_error() { simt::name_kernel("AddressSanitizer"); }
+extern "C" void __ubsan_on_report() { simt::name_kernel("UndefinedBehaviorSanitizer"); }
+#endif
+#if defined(SIMT_TSAN)
+extern "C" void __tsan_on_report(void*) { simt::name_kernel("ThreadSanitizer"); }
+#endif

@@ -7,7 +7,6 @@
 #include <cstdlib>
 
 #if defined(SIMT_ASAN)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(SIMT_TSAN)
@@ -48,9 +47,7 @@ Fiber::~Fiber() {
 #if defined(SIMT_TSAN)
   if (context.sanitizer_fiber != nullptr) __tsan_destroy_fiber(context.sanitizer_fiber);
 #endif
-#if defined(SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(context.stack_bottom, stack_bytes);
-#endif
+  unpoison(context.stack_bottom, stack_bytes);
   munmap(mapping_, stack_bytes + kGuardBytes);
 }
 
@@ -59,10 +56,7 @@ void Fiber::prepare(void (*entry)()) {
   if (context.sanitizer_fiber != nullptr) __tsan_destroy_fiber(context.sanitizer_fiber);
   context.sanitizer_fiber = __tsan_create_fiber(0);
 #endif
-#if defined(SIMT_ASAN)
-  // Frames that were left for good are still poisoned.
-  ASAN_UNPOISON_MEMORY_REGION(context.stack_bottom, stack_bytes);
-#endif
+  unpoison(context.stack_bottom, stack_bytes);  // frames that were left for good still are
 #if defined(__x86_64__)
   char* top = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
   void** slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
