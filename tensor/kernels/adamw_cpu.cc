@@ -15,7 +15,7 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
     if (!std::isfinite(norm)) return;
     if (step.max_gradient_norm > 0.0) clip = std::min(1.0, step.max_gradient_norm / norm);
   }
-  dispatch_floating(parameter.dtype(), "adamw", [&](auto type) {
+  dispatch_accumulator(parameter.dtype(), "adamw", [&](auto type) {
     using T = decltype(type);
     T* const p = parameter.data<T>();
     const T* const g = gradient.data<T>();

@@ -118,7 +118,7 @@ void backward_head(const BackwardHead<T>& head, BackwardScratch<T>& scratch) {
 void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const Tensor& out,
                         const Tensor& log_sum_exp, const Tensor& dout, const AttentionShape& shape,
                         const DropoutMask& dropout, Tensor& dqkv) {
-  dispatch_floating(qkv.dtype(), "attention_backward", [&](auto type) {
+  dispatch_accumulator(qkv.dtype(), "attention_backward", [&](auto type) {
     using T = decltype(type);
     const std::int64_t width = shape.heads * shape.head_dim;
     const T *input = qkv.data<T>(), *output = out.data<T>(), *doutput = dout.data<T>();

@@ -97,7 +97,7 @@ void forward_queries(const ForwardHead<T>& head, ForwardScratch<T>& scratch, std
 void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
                        const AttentionShape& shape, const DropoutMask& dropout, Tensor& out,
                        Tensor& log_sum_exp) {
-  dispatch_floating(qkv.dtype(), "attention_forward", [&](auto type) {
+  dispatch_accumulator(qkv.dtype(), "attention_forward", [&](auto type) {
     using T = decltype(type);
     const std::int64_t width = shape.heads * shape.head_dim;
     const T* const input = qkv.data<T>();

@@ -33,7 +33,7 @@ std::int64_t local_column(std::int64_t label, std::int64_t ignore_index,
 void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max) {
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
-  dispatch_floating(logits.dtype(), "row_max", [&](auto type) {
+  dispatch_accumulator(logits.dtype(), "row_max", [&](auto type) {
     using T = decltype(type);
     const T* const data = logits.data<T>();
     T* const result = row_max.data<T>();
@@ -52,7 +52,7 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
   check_labels(kName, labels, rows, ignore_index);
-  dispatch_floating(logits.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const data = logits.data<T>();
     const std::int32_t* const label = labels.data<std::int32_t>();
@@ -78,7 +78,7 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
   const std::int64_t stride = logits.size(1);
   check_labels(kName, labels, rows, ignore_index);
   const double times = *factor.data<double>();
-  dispatch_floating(logits.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     T* const data = logits.data<T>();
     const std::int32_t* const label = labels.data<std::int32_t>();
@@ -106,7 +106,7 @@ void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
                              Tensor& loss, Tensor& scale) {
   constexpr const char* kName = "negative_log_likelihood";
   const std::int64_t rows = sum_exp.numel();
-  dispatch_floating(sum_exp.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(sum_exp.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const sums = sum_exp.data<T>();
     const T* const targets = target_logit.data<T>();

@@ -22,7 +22,7 @@ void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t firs
   check_ids("embedding_forward", ids);
   const std::int64_t rows = table.size(0);
   const std::int64_t columns = table.size(1);
-  dispatch_floating(table.dtype(), "embedding_forward", [&](auto type) {
+  dispatch_accumulator(table.dtype(), "embedding_forward", [&](auto type) {
     using T = decltype(type);
     const std::int32_t* const id = ids.data<std::int32_t>();
     const T* const source = table.data<T>();
@@ -45,7 +45,7 @@ void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_
   const std::int64_t rows = dtable.size(0);
   const std::int64_t columns = dtable.size(1);
   const std::int64_t tokens = ids.numel();
-  dispatch_floating(dtable.dtype(), "embedding_backward", [&](auto type) {
+  dispatch_accumulator(dtable.dtype(), "embedding_backward", [&](auto type) {
     using T = decltype(type);
     const std::int32_t* const id = ids.data<std::int32_t>();
     const T* const gradient = dy.data<T>();

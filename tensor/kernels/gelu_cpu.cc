@@ -67,7 +67,7 @@ void dispatch_kind(GeluKind kind, Body&& body) {
 }  // namespace
 
 void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
-  dispatch_floating(x.dtype(), "gelu_forward", [&](auto type) {
+  dispatch_accumulator(x.dtype(), "gelu_forward", [&](auto type) {
     using T = decltype(type);
     const T* const in = x.data<T>();
     T* const out = y.data<T>();
@@ -79,7 +79,7 @@ void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
 }
 
 void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind) {
-  dispatch_floating(x.dtype(), "gelu_backward", [&](auto type) {
+  dispatch_accumulator(x.dtype(), "gelu_backward", [&](auto type) {
     using T = decltype(type);
     const T* const in = x.data<T>();
     const T* const gradient = dy.data<T>();

@@ -13,7 +13,7 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   constexpr const char* kName = "layer_norm_forward";
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  dispatch_floating(x.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
     const T* const scale = gamma.data<T>();
@@ -48,7 +48,7 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
   constexpr const char* kName = "layer_norm_backward_input";
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  dispatch_floating(x.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
     const T* const scale = gamma.data<T>();
@@ -99,7 +99,7 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
   constexpr const char* kName = "layer_norm_backward_parameters";
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
-  dispatch_floating(x.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const input = x.data<T>();
     const T* const means = mean.data<T>();
@@ -112,9 +112,10 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
     const auto shift_term = [=](std::int64_t row, std::int64_t n) {
       return gradient[row * columns + n];
     };
-    sum_columns(rows, columns,
-                ColumnSum<T, decltype(scale_term)>{scale_term, dgamma.data<T>(), accumulate_gamma},
-                ColumnSum<T, decltype(shift_term)>{shift_term, dbeta.data<T>(), accumulate_beta});
+    sum_columns<T>(
+        rows, columns,
+        ColumnSum<T, decltype(scale_term)>{scale_term, dgamma.data<T>(), accumulate_gamma},
+        ColumnSum<T, decltype(shift_term)>{shift_term, dbeta.data<T>(), accumulate_beta});
   });
 }
 
