@@ -67,27 +67,29 @@ void dispatch_kind(GeluKind kind, Body&& body) {
 }  // namespace
 
 void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
-  dispatch_accumulator(x.dtype(), "gelu_forward", [&](auto type) {
+  dispatch_floating(x.dtype(), "gelu_forward", [&](auto type) {
     using T = decltype(type);
     const T* const in = x.data<T>();
     T* const out = y.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(), [=](std::int64_t i) { out[i] = Gelu::value(in[i]); });
+      parallel_elements(x.numel(),
+                        [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); });
     });
   });
 }
 
 void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind) {
-  dispatch_accumulator(x.dtype(), "gelu_backward", [&](auto type) {
+  dispatch_floating(x.dtype(), "gelu_backward", [&](auto type) {
     using T = decltype(type);
     const T* const in = x.data<T>();
     const T* const gradient = dy.data<T>();
     T* const out = dx.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(),
-                        [=](std::int64_t i) { out[i] = gradient[i] * Gelu::derivative(in[i]); });
+      parallel_elements(x.numel(), [=](std::int64_t i) {
+        store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
+      });
     });
   });
 }
