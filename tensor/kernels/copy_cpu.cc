@@ -17,14 +17,16 @@ constexpr std::int64_t kTile = 16;
 
 template <class To, class From>
 [[gnu::always_inline]] inline To convert(From value) {
-  if constexpr (std::is_floating_point_v<From> && std::is_same_v<To, std::int32_t>) {
+  if constexpr (std::is_same_v<From, To>) {
+    return value;  // with the bits of a NaN
+  } else if constexpr (std::is_same_v<To, std::int32_t>) {
     constexpr double kLowest = std::numeric_limits<std::int32_t>::min();
     constexpr double kHighest = std::numeric_limits<std::int32_t>::max();
-    const double wide = value;
+    const double wide = widen(value);
     const double number = wide == wide ? wide : 0.0;
     return static_cast<To>(std::min(std::max(number, kLowest), kHighest));
   } else {
-    return static_cast<To>(value);
+    return static_cast<To>(static_cast<Accumulator<To>>(widen(value)));
   }
 }
 

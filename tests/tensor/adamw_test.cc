@@ -20,7 +20,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class AdamWTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, AdamWTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, AdamWTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 AdamWStep step_number(std::int64_t step) {

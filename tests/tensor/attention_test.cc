@@ -24,7 +24,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class AttentionTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 AttentionShape whole(std::int64_t batch, std::int64_t tokens, std::int64_t heads,

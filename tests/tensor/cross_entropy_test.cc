@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 constexpr std::int64_t kIgnore = -100;
 
 class CrossEntropyTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, CrossEntropyTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, CrossEntropyTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 struct Outcome {

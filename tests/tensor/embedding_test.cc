@@ -18,7 +18,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class EmbeddingTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, EmbeddingTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, EmbeddingTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 struct Sizes {

@@ -22,7 +22,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class GeluTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, GeluTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, GeluTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 const GeluKind kKinds[] = {GeluKind::Exact, GeluKind::Tanh};

@@ -19,7 +19,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class GemmTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, GemmTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, GemmTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 struct Sizes {

@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 constexpr double kEpsilon = 1e-5;
 
 class LayerNormTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, LayerNormTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, LayerNormTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 // A row of one column has no variance and no input gradient; it has its own test.
