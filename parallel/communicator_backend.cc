@@ -74,8 +74,9 @@ CommunicatorBackend choose_backend(const std::vector<Device>& devices,
   return requested;
 }
 
-std::unique_ptr<Communicator> make_communicator(CommunicatorBackend backend, Device device,
-                                                std::unique_ptr<Communicator> thread_communicator) {
+std::unique_ptr<Communicator> make_communicator(
+    CommunicatorBackend backend, Device device,
+    std::unique_ptr<HostCommunicator> thread_communicator) {
   if (backend == CommunicatorBackend::Thread) return thread_communicator;
   return cuda::make_nccl_communicator(std::move(thread_communicator), device);
 }

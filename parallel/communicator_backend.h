@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "parallel/communicator.h"
+#include "parallel/host_communicator.h"
 
 namespace shardgrad {
 
@@ -29,7 +29,8 @@ CommunicatorBackend choose_backend(const std::vector<Device>& devices,
 
 /// The communicator of a rank on `device`, for the backend that choose_backend() has chosen. Called
 /// by each rank on its own thread; `thread_communicator` connects the ranks' threads.
-std::unique_ptr<Communicator> make_communicator(CommunicatorBackend backend, Device device,
-                                                std::unique_ptr<Communicator> thread_communicator);
+std::unique_ptr<Communicator> make_communicator(
+    CommunicatorBackend backend, Device device,
+    std::unique_ptr<HostCommunicator> thread_communicator);
 
 }  // namespace shardgrad

@@ -113,6 +113,7 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
     body(*communicator);
     // What has failed on the device by now is this rank's failure.
     if (device.type == DeviceType::Cuda) cuda::synchronize();
+    communicator->finish();
   };
   if (world_size == 1) {
     const IntraOpThreadsScope scope(threads);

@@ -12,13 +12,19 @@ std::size_t bytes_of(const Tensor& tensor) {
   return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
 }
 
-ThreadCall make_call(const char* name, const Tensor& tensor) {
-  if (tensor.device().type == DeviceType::Cuda) cuda::use_device(tensor.device().index);
+ThreadCall describe_call(const char* name, const Tensor& tensor) {
   ThreadCall call;
   call.name = name;
   call.dtype = tensor.dtype();
   call.shape = tensor.shape();
   call.device = tensor.device();
+  return call;
+}
+
+// The call of a rank whose tensor the others use.
+ThreadCall make_call(const char* name, const Tensor& tensor) {
+  if (tensor.device().type == DeviceType::Cuda) cuda::use_device(tensor.device().index);
+  ThreadCall call = describe_call(name, tensor);
   call.input = tensor.raw_data();
   return call;
 }
@@ -43,10 +49,19 @@ void ThreadCommunicator::abort(const std::string& reason) noexcept {
   group_->world().fail(group_->world_rank(rank_), reason);
 }
 
+void ThreadCommunicator::meet(const char* name, const Tensor& tensor, std::optional<ReduceOp> op,
+                              int root) {
+  ThreadCall call = describe_call(name, tensor);
+  call.op = op;
+  call.peer = root;
+  group_->meet(rank_, call);
+}
+
 // Meets the others, then does this rank's part of the work.
 template <class Work>
 void ThreadCommunicator::perform(const ThreadCall& call, const Work& work) {
   try {
+    group_->mark_ready(rank_, call.device);
     group_->meet(rank_, call);
     group_->carry_out(rank_, work);
   } catch (const cuda::Failure& failure) {
@@ -137,7 +152,7 @@ void ThreadCommunicator::do_barrier() {
   group_->meet(rank_, call);
 }
 
-std::unique_ptr<Communicator> ThreadCommunicator::do_split(int color, int key) {
+std::unique_ptr<HostCommunicator> ThreadCommunicator::split_hosts(int color, int key) {
   ThreadCall call;
   call.name = "split";
   call.color = color;

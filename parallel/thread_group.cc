@@ -24,7 +24,6 @@ void ThreadGroup::meet(int rank, const ThreadCall& call) {
     world_->throw_interruption(call.name, world_rank(rank), world_ranks_);
   }
   Member& self = members_[rank];
-  if (call.device.type == DeviceType::Cuda) self.ready.record(call.device.index);
   const std::uint64_t meeting = self.meetings + 1;
   self.calls[meeting % 2] = call;
   self.meetings = meeting;
@@ -43,6 +42,10 @@ void ThreadGroup::meet(int rank, const ThreadCall& call) {
 
 const ThreadCall& ThreadGroup::call_of(int rank, int reader) const {
   return members_[rank].calls[members_[reader].meetings % 2];
+}
+
+void ThreadGroup::mark_ready(int rank, Device device) {
+  if (device.type == DeviceType::Cuda) members_[rank].ready.record(device.index);
 }
 
 void ThreadGroup::begin_work(int rank) const {

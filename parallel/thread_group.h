@@ -19,7 +19,8 @@
 namespace shardgrad {
 
 /// The meeting place of a group. A collective begins with meet(), after which each rank can read
-/// what the others passed. One in which ranks use each other's buffers goes on with carry_out().
+/// what the others passed. One in which ranks use each other's buffers begins with mark_ready(),
+/// and goes on with carry_out().
 ///
 /// On CUDA devices the ranks meet when their work is queued, not when it is done, and their streams
 /// wait for each other: before a buffer is used for what its rank has queued until the meeting, and
@@ -33,6 +34,10 @@ class ThreadGroup {
   int size() const { return static_cast<int>(world_ranks_.size()); }
   ThreadWorld& world() const { return *world_; }
   int world_rank(int rank) const { return world_ranks_[rank]; }
+
+  /// Says that the buffer of `rank`, on `device`, may be used when what the calling thread has
+  /// queued is done.
+  void mark_ready(int rank, Device device);
 
   /// Shows `call` to the group and returns when every rank has come.
   /// @throws Error on every rank when the ranks do not make the same call, and on the waiting ranks

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "parallel/communicator.h"
+#include "parallel/host_communicator.h"
 
 namespace shardgrad::cuda {
 
@@ -17,7 +17,7 @@ namespace shardgrad::cuda {
 /// and also the kernels that wait for it on the other devices, whose results are worthless then.
 /// @throws Error when NCCL cannot connect the ranks.
 [[gnu::weak]] std::unique_ptr<Communicator> make_nccl_communicator(
-    std::unique_ptr<Communicator> host, Device device);
+    std::unique_ptr<HostCommunicator> host, Device device);
 
 /// True when this program was linked with NCCL.
 inline bool nccl_linked() { return make_nccl_communicator != nullptr; }

@@ -32,6 +32,15 @@ inline std::string to_string(const Placement& placement) {
   return text;
 }
 
+/// Ranks that are threads of this process, whatever devices they are on.
+inline RunOptions thread_options(const Placement& placement) {
+  RunOptions options;
+  options.devices = placement;
+  options.intra_op_threads = 1;
+  options.backend = CommunicatorBackend::Thread;
+  return options;
+}
+
 /// `x` rounded to the nearest numbers that `dtype` holds, in the dtype in which its sums are kept.
 inline Tensor rounded(const Tensor& x, DType dtype) {
   Tensor result = x.to(accumulation_dtype(dtype)).clone();
