@@ -13,39 +13,41 @@ using ::testing::HasSubstr;
 
 constexpr int kThreads = 64;
 constexpr int kReverseLine = __LINE__;
-__global__ void reverse(int* x) {
+__global__ void reverse(int* x, int first) {
   __shared__ int shared[kThreads];
   const int i = static_cast<int>(threadIdx.x), last = static_cast<int>(blockDim.x) - 1;
-  shared[i] = i;
+  shared[i] = first + i;
   __syncthreads();
   x[i] = shared[last - i];
 }
 
 constexpr int kReverseWarpLine = __LINE__;
-__global__ void reverse_warp(int* x) {
+__global__ void reverse_warp(int* x, int first) {
   __shared__ int shared[32];
   const int i = static_cast<int>(threadIdx.x);
-  shared[i] = i;
+  shared[i] = first + i;
   __syncwarp();
   x[i] = shared[31 - i];
 }
 
 struct Case {
   const char* name;
-  void (*kernel)(int*);
+  void (*kernel)(int*, int);
   int threads;
   int write_line;  // the barrier comes next, then the read
 
   void leave_barrier_out() const {
     config().skip_barrier = "simt/races_test.cc:" + std::to_string(write_line + 1);
   }
-  /// Whether the result is right.
+  /// Whether the result is right. Each call has other numbers: __shared__ variables keep the last.
   bool right() const {
+    static int first = 0;
+    first += 1000;
     DeviceArray<int> x(static_cast<size_t>(threads));
-    launch(name, 1, static_cast<unsigned>(threads), 0, kernel, x.data());
+    launch(name, 1, static_cast<unsigned>(threads), 0, kernel, x.data(), first);
     const std::vector<int> got = x.get();
     for (int i = 0; i < threads; ++i) {
-      if (got[static_cast<size_t>(i)] != threads - 1 - i) return false;
+      if (got[static_cast<size_t>(i)] != first + threads - 1 - i) return false;
     }
     return true;
   }
