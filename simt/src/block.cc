@@ -59,6 +59,12 @@ Place BlockEngine::place_of_this_thread() {
   return place;
 }
 
+const Fiber* BlockEngine::overflown_stack(const void* address) const {
+  if (!in_kernel_ || current_ < 0) return nullptr;
+  const Fiber* fiber = threads_[static_cast<size_t>(current_)].fiber;
+  return fiber->overflows_at(address) ? fiber : nullptr;
+}
+
 void BlockEngine::abandon_kernel_of_this_thread() {
   BlockEngine* engine = engine_of_this_thread;
   if (engine == nullptr || !engine->in_kernel_ || engine->current_ < 0) return;

@@ -40,6 +40,9 @@ class BlockEngine {
   bool run_block(uint3 index, uint64_t seed);
 
   bool in_kernel() const { return in_kernel_; }
+  /// The running thread's stack if it has overflowed, which an access to `address` has shown, or
+  /// null.
+  const Fiber* overflown_stack(const void* address) const;
   uint64_t switches() const { return switches_; }
   void* dyn_shared() const { return dynamic_shared_; }
   int lane() const { return current_ % 32; }

@@ -2,6 +2,7 @@
 
 #include "simt/simt.h"
 #include "simt/src/device.h"
+#include "simt/src/forever.h"
 
 namespace simt {
 namespace {
@@ -35,8 +36,15 @@ Config config_from_environment() {
 }  // namespace
 
 Config& config() {
-  static Config* config = new Config(config_from_environment());
-  return *config;
+  struct Environment {
+    Config config = config_from_environment();
+  };
+  return forever<Environment>().config;
 }
+
+namespace {
+// Read before there is a second thread.
+[[maybe_unused]] const Config& at_start = config();
+}  // namespace
 
 }  // namespace simt

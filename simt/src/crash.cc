@@ -24,10 +24,13 @@ constexpr size_t kSignalStackBytes = size_t{64} << 10;
 
 __thread void* bad_address = nullptr;
 __thread bool misaligned = false;
+__thread bool overflown = false;
 
 /// Where a thread of a kernel goes on after a bad access, on its own stack.
 [[noreturn]] void report_bad_access() {
-  if (misaligned) {
+  if (overflown) {
+    fail("its stack of %zu bytes overflows: large local arrays, or recursion", Fiber::stack_bytes);
+  } else if (misaligned) {
     fail_with(cudaErrorMisalignedAddress,
               "misaligned access: what is read or written at once must be aligned to its size");
   } else {
@@ -47,7 +50,11 @@ void handle_signal(int signal, siginfo_t* info, [[maybe_unused]] void* context) 
     misaligned = signal == SIGBUS || info->si_code == SI_KERNEL;
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     // As if the access had been a call: below the red zone, aligned as after the call instruction.
-    registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~greg_t{15}) - 8;
+    // From a stack that is full nothing is needed any more.
+    const Fiber* const full = BlockEngine::of_this_thread().overflown_stack(info->si_addr);
+    overflown = full != nullptr;
+    registers[REG_RSP] = overflown ? reinterpret_cast<greg_t>(full->top())
+                                   : ((registers[REG_RSP] - 256) & ~greg_t{15}) - 8;
     registers[REG_RIP] = reinterpret_cast<greg_t>(&report_bad_access);
     return;
   }

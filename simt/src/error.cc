@@ -12,6 +12,7 @@
 
 #include "simt/src/block.h"
 #include "simt/src/device.h"
+#include "simt/src/forever.h"
 #include "simt/src/launches.h"
 
 namespace simt {
@@ -31,10 +32,7 @@ struct Reports {
   std::atomic<int> count{0};
 };
 
-Reports& reports() {
-  static Reports* all = new Reports;
-  return *all;
-}
+Reports& reports() { return forever<Reports>(); }
 
 struct ThreadErrors {
   cudaError_t last = cudaSuccess;

@@ -51,6 +51,15 @@ Fiber::~Fiber() {
   munmap(mapping_, stack_bytes + kGuardBytes);
 }
 
+bool Fiber::overflows_at(const void* address) const {
+  return address >= mapping_ && address < mapping_ + kGuardBytes;
+}
+
+void* Fiber::top() const {
+  const char* end = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
+  return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(end) & ~uintptr_t{15}) - 8);
+}
+
 void Fiber::prepare(void (*entry)()) {
 #if defined(SIMT_TSAN)
   if (context.sanitizer_fiber != nullptr) __tsan_destroy_fiber(context.sanitizer_fiber);
@@ -58,9 +67,8 @@ void Fiber::prepare(void (*entry)()) {
 #endif
   unpoison(context.stack_bottom, stack_bytes);  // frames that were left for good still are
 #if defined(__x86_64__)
-  char* top = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
-  void** slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
-  *--slot = nullptr;  // the return address of entry, which keeps the stack aligned as after a call
+  void** slot = static_cast<void**>(top());
+  *slot = nullptr;    // the return address of entry
   *--slot = nullptr;  // its frame pointer
   *--slot = reinterpret_cast<void*>(entry);
   context.stack_pointer = slot;

@@ -38,6 +38,10 @@ class Fiber {
 
   /// Makes the next switch to `context` call `entry` on an empty stack; it must never return.
   void prepare(void (*entry)());
+  /// Whether the address is in the guard page: the stack has overflowed.
+  bool overflows_at(const void* address) const;
+  /// Where an empty stack begins, aligned as after a call.
+  void* top() const;
 
   Context context;
 

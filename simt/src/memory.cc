@@ -11,6 +11,7 @@
 #include "simt/sanitizers.h"
 #include "simt/src/device.h"
 #include "simt/src/error.h"
+#include "simt/src/forever.h"
 #include "simt/src/launches.h"
 
 namespace simt {
@@ -48,10 +49,7 @@ struct Arena {
   std::map<const char*, size_t> pinned;  // by start
 };
 
-Arena& arena() {
-  static Arena* all = new Arena;
-  return *all;
-}
+Arena& arena() { return forever<Arena>(); }
 
 /// The first byte of [from, to) that is not `red`, or `to`.
 const char* first_not_red(const char* from, const char* to, unsigned char red) {

@@ -51,6 +51,20 @@ void use_freed(bool write) {
 
 void write_null() { launch("write_null", 1, 1, 0, write_at, static_cast<float*>(nullptr), 3); }
 
+/// Deeper and deeper, until the stack is full.
+int recurse(int* x, int depth) {
+  volatile char frame[1000];
+  frame[depth % 1000] = 1;
+  return depth < *x ? recurse(x, depth + 1) + frame[(depth + 1) % 1000] : 0;
+}
+__global__ void overflow(int* x) { *x = recurse(x, 0); }
+
+void overflow_stack() {
+  DeviceArray<int> x(std::vector<int>{1000000});
+  launch("deep", 1, 1, 0, overflow, x.data());
+  cudaDeviceSynchronize();
+}
+
 void host_read() {
   config().protect = true;
   float* x = nullptr;
@@ -124,6 +138,10 @@ TEST_F(MemoryFaultsDeathTest, StaticSharedMemory) {
       AllOf(HasSubstr("kernel index"), HasSubstr("index 32 out of bounds for type 'float [32]'")));
 }
 
+TEST_F(MemoryFaultsDeathTest, StackOverflow) {
+  expect_sanitizer_report(overflow_stack, HasSubstr("AddressSanitizer: stack-overflow"));
+}
+
 TEST_F(MemoryFaultsDeathTest, NullPointer) {
   expect_sanitizer_report(write_null, HasSubstr("kernel write_null, block (0, 0, 0)"));
 }
@@ -180,6 +198,10 @@ TEST_F(MemoryFaultsDeathTest, Freed) {
   expect_sanitizer_report([] { use_freed(false); }, signal_at(kHiddenReadLine));
 }
 
+TEST_F(MemoryFaultsDeathTest, StackOverflow) {
+  expect_sanitizer_report(overflow_stack, HasSubstr("ThreadSanitizer: "));
+}
+
 TEST_F(MemoryFaultsDeathTest, NullPointer) {
   expect_sanitizer_report(write_null, signal_at(kWriteLine));
 }
@@ -194,6 +216,14 @@ TEST_F(MemoryFaults, Freed) {
     EXPECT_THAT(take_report(), AllOf(HasSubstr(write ? "kernel late_write, block (0, 0, 0), thread"
                                                      : "kernel late_read, block (0, 0, 0), thread"),
                                      HasSubstr("in device memory that was freed")));
+  }
+}
+
+TEST_F(MemoryFaults, StackOverflow) {
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    overflow_stack();
+    EXPECT_THAT(take_report(), HasSubstr("kernel deep, block (0, 0, 0), thread (0, 0, 0): its "
+                                         "stack of 65536 bytes overflows"));
   }
 }
 

@@ -13,39 +13,41 @@ using ::testing::HasSubstr;
 
 constexpr int kThreads = 64;
 constexpr int kReverseLine = __LINE__;
-__global__ void reverse(int* x) {
+__global__ void reverse(int* x, int first) {
   __shared__ int shared[kThreads];
   const int i = static_cast<int>(threadIdx.x), last = static_cast<int>(blockDim.x) - 1;
-  shared[i] = i;
+  shared[i] = first + i;
   __syncthreads();
   x[i] = shared[last - i];
 }
 
 constexpr int kReverseWarpLine = __LINE__;
-__global__ void reverse_warp(int* x) {
+__global__ void reverse_warp(int* x, int first) {
   __shared__ int shared[32];
   const int i = static_cast<int>(threadIdx.x);
-  shared[i] = i;
+  shared[i] = first + i;
   __syncwarp();
   x[i] = shared[31 - i];
 }
 
 struct Case {
   const char* name;
-  void (*kernel)(int*);
+  void (*kernel)(int*, int);
   int threads;
   int write_line;  // the barrier comes next, then the read
 
   void leave_barrier_out() const {
     config().skip_barrier = "simt/races_test.cc:" + std::to_string(write_line + 1);
   }
-  /// Whether the result is right.
+  /// Whether the result is right. Each call has other numbers: __shared__ variables keep the last.
   bool right() const {
+    static int first = 0;
+    first += 1000;
     DeviceArray<int> x(static_cast<size_t>(threads));
-    launch(name, 1, static_cast<unsigned>(threads), 0, kernel, x.data());
+    launch(name, 1, static_cast<unsigned>(threads), 0, kernel, x.data(), first);
     const std::vector<int> got = x.get();
     for (int i = 0; i < threads; ++i) {
-      if (got[static_cast<size_t>(i)] != threads - 1 - i) return false;
+      if (got[static_cast<size_t>(i)] != first + threads - 1 - i) return false;
     }
     return true;
   }
@@ -78,6 +80,7 @@ using RacesDeathTest = SimtTest;
 /// Each host thread runs other blocks, and all add to one number.
 constexpr int kSumLine = __LINE__;
 __global__ void sum_without_atomics(int* sum) {
+  if (threadIdx.x != 0) return;
   std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that both get some
   *sum += 1;
 }
@@ -105,10 +108,10 @@ TEST_F(RacesDeathTest, BlocksOnTwoHostThreads) {
       [] {
         config().threads = 2;
         DeviceArray<int> sum(std::vector<int>{0});
-        launch("sum", 64, 1, 0, sum_without_atomics, sum.data());
+        launch("sum", 64, 32, 0, sum_without_atomics, sum.data());
         cudaDeviceSynchronize();
       },
-      AllOf(HasSubstr("data race"), HasSubstr(place(__FILE__, kSumLine + 3)),
+      AllOf(HasSubstr("data race"), HasSubstr(place(__FILE__, kSumLine + 4)),
             HasSubstr("simt: kernel sum, block (")));
 }
 
