@@ -36,6 +36,7 @@ struct TrainingOptions {
   DType dtype = DType::Float32;
   bool tied = true;
   int steps = 1;
+  double learning_rate = 1e-2;
   Device device = {};  ///< of every rank
 };
 
@@ -88,7 +89,7 @@ inline TrainingRun train(const TrainingOptions& training) {
       backward(loss);
       const Tensor norm = gradient_norm(flat, world);
       if (step == 0) gather(true, run.gradients);
-      optimizer.step(1e-2, norm);
+      optimizer.step(training.learning_rate, norm);
       if (world.rank() == 0) {
         run.losses.push_back(loss.value().item());
         run.norms.push_back(norm.item());
