@@ -9,6 +9,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "tensor/cuda/async_copy.cuh"
 #include "tensor/cuda/attention_tensor_tile.cuh"
 #include "tensor/cuda/dropout.cuh"
 #include "tensor/cuda/launch.cuh"
@@ -22,10 +23,10 @@ inline constexpr std::size_t kMostSharedBytes = 99 * 1024;
 inline constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
 /// How one pass is cut up, for elements of T and heads of at most kHeadDim columns: kWarps warps
-/// own kRowsOfWarp rows each and visit kVisitedRows at a time; of what they sum up, they sum
-/// kColumns at once.
+/// own kRowsOfWarp rows each and visit kVisitedRows at a time. With kStagesOfVisited = 2, the next
+/// ones are loaded while these are worked on. Of what a block sums up, it sums kColumns.
 template <class ElementType, int kHeadDim, int kWarps, int kRowsOfWarp, int kVisitedRows,
-          int kColumns = kHeadDim>
+          int kStagesOfVisited = 1>
 struct AttentionTiles {
   using T = ElementType;
   using A = Accumulator<T>;
@@ -34,18 +35,17 @@ struct AttentionTiles {
   static constexpr int kStripe = kRowsOfWarp;
   static constexpr int kOwned = kWarps * kRowsOfWarp;
   static constexpr int kVisited = kVisitedRows;
-  static constexpr int kPart = kColumns;
-  static constexpr int kParts = kDim / kPart;
+  static constexpr int kStages = kStagesOfVisited;
   // Rows in shared memory begin one pack further along the banks than the row before.
   static constexpr int kStride = kDim + Pack<T>::kSize;
   static constexpr int kWeightStride = kVisited + 8;
   static constexpr bool kTensorCores = std::is_same_v<T, __nv_bfloat16>;
 
-  /// [kStripe, kVisited], and [kStripe, kPart].
+  /// [kStripe, kVisited], and [kStripe, kDim].
   using Scores = std::conditional_t<kTensorCores, TensorTile<kStripe, kVisited>,
                                     CoreTile<A, kStripe, kVisited, 1>>;
-  using Sums = std::conditional_t<kTensorCores, TensorTile<kStripe, kPart>,
-                                  CoreTile<A, kStripe, kPart, Pack<A>::kSize>>;
+  using Sums = std::conditional_t<kTensorCores, TensorTile<kStripe, kDim>,
+                                  CoreTile<A, kStripe, kDim, Pack<A>::kSize>>;
   using Map = typename Scores::Map;
   static constexpr int kSlots = Scores::kSlots;
 };
@@ -69,8 +69,9 @@ struct HeadPlace {
   }
 };
 
-/// Copies rows [first, first + kCount) of a head, which are `leading` apart, to shared memory, with
-/// zeros for rows and columns that it does not have. All of the block's threads take part.
+/// Begins to copy rows [first, first + kCount) of a head, which are `leading` apart, to shared
+/// memory, with zeros for rows and columns that it does not have. All of the block's threads take
+/// part.
 template <class Tiles, int kCount, class T>
 __device__ inline void load_rows(const AttentionShape& shape, bool packed, const T* head,
                                  std::int64_t leading, std::int64_t first, T* to) {
@@ -80,36 +81,57 @@ __device__ inline void load_rows(const AttentionShape& shape, bool packed, const
     const int row = p / kPacksOfRow, column = p % kPacksOfRow * kSize;
     const bool inside = first + row < shape.tokens;
     const T* const from = head + (first + row) * leading + column;
-    Pack<T> pack;
+    T* const place = to + row * Tiles::kStride + column;
     if (packed && inside && column < shape.head_dim) {
-      pack = load_pack(from);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kSize; ++i) {
-        pack.value[i] = inside && column + i < shape.head_dim ? from[i] : narrow<T>(0);
-      }
+      copy_pack_async(place, from);
+      continue;
     }
-    store_pack(to + row * Tiles::kStride + column, pack);
+    Pack<T> pack;
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      pack.value[i] = inside && column + i < shape.head_dim ? from[i] : narrow<T>(0);
+    }
+    store_pack(place, pack);
   }
 }
 
-/// Writes the warp's sums to rows [first, first + kStripe) and columns from `first_column` on of a
-/// head, whose rows are `leading` apart: through `stripe`, in shared memory, where its owned rows
-/// were.
+/// Goes through the tiles of visited rows that begin at `first`, first + kVisited, ... before
+/// `end`: load(row, stage) begins to load the tile at `row` into one of kStages buffers, and
+/// visit(row, stage) works on it when it is there. All of the block's threads take part.
+template <class Tiles, class Load, class Visit>
+__device__ inline void for_each_tile(std::int64_t first, std::int64_t end, const Load& load,
+                                     const Visit& visit) {
+  int stage = 0;
+  load(first, stage);
+  for (std::int64_t row = first; row < end; row += Tiles::kVisited) {
+    const std::int64_t next = row + Tiles::kVisited;
+    finish_async_copies();
+    __syncthreads();
+    if (Tiles::kStages == 2 && next < end) load(next, 1 - stage);
+    visit(row, stage);
+    if constexpr (Tiles::kStages == 2) {
+      stage = 1 - stage;
+    } else {
+      __syncthreads();
+      if (next < end) load(next, stage);
+    }
+  }
+}
+
+/// Writes the warp's sums to rows [first, first + kStripe) of a head, which are `leading` apart:
+/// through `stripe`, in shared memory, where its owned rows were.
 template <class Tiles, class T>
 __device__ inline void store_sums(const AttentionShape& shape, bool packed,
                                   const typename Tiles::Map& map, typename Tiles::Sums& sums,
-                                  T* stripe, T* head, std::int64_t leading, std::int64_t first,
-                                  int first_column) {
+                                  T* stripe, T* head, std::int64_t leading, std::int64_t first) {
   __syncwarp();
   sums.template store<Tiles::kStride>(map, stripe);
   __syncwarp();
-  constexpr int kSize = Pack<T>::kSize, kPacksOfRow = Tiles::kPart / kSize;
+  constexpr int kSize = Pack<T>::kSize, kPacksOfRow = Tiles::kDim / kSize;
   for (int p = lane_of_warp(); p < Tiles::kStripe * kPacksOfRow; p += 32) {
-    const int row = p / kPacksOfRow, place = p % kPacksOfRow * kSize;
-    const int column = first_column + place;
+    const int row = p / kPacksOfRow, column = p % kPacksOfRow * kSize;
     if (first + row >= shape.tokens || column >= shape.head_dim) continue;
-    const Pack<T> pack = load_pack(stripe + row * Tiles::kStride + place);
+    const Pack<T> pack = load_pack(stripe + row * Tiles::kStride + column);
     T* const to = head + (first + row) * leading + column;
     if (packed) {
       store_pack(to, pack);
@@ -122,21 +144,26 @@ __device__ inline void store_sums(const AttentionShape& shape, bool packed,
   }
 }
 
-/// The bits of `count` <= 32 consecutive mask elements from `first` on, each set where the element
-/// is kept.
-template <class A>
-__device__ inline unsigned kept_bits(const DeviceMask<A>& mask, std::int64_t first, int count) {
+/// The bits of kCount <= 32 consecutive mask elements from `first` on, each set where the element
+/// is kept. They begin anywhere in a Philox block.
+template <int kCount, class A>
+__device__ inline unsigned kept_bits(const DeviceMask<A>& mask, std::int64_t first) {
   const std::uint64_t element = static_cast<std::uint64_t>(first);
-  const int skipped = static_cast<int>(element % 4);
-  std::uint64_t bits = 0;
-  for (int block = 0; 4 * block < skipped + count; ++block) {
-    const PhiloxWords words = philox4x32(mask.random, element / 4 + block);
+  const auto bits_of_block = [&](int block) {
+    const PhiloxWords words = philox4x32(mask.random, element / 4 + static_cast<unsigned>(block));
+    unsigned bits = 0;
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
-      bits |= static_cast<std::uint64_t>(words.word[w] >= mask.threshold) << (4 * block + w);
+      bits |= static_cast<unsigned>(words.word[w] >= mask.threshold) << w;
     }
-  }
-  return static_cast<unsigned>(bits >> skipped);
+    return bits;
+  };
+  unsigned bits = 0;
+#pragma unroll
+  for (int block = 0; block < kCount / 4; ++block) bits |= bits_of_block(block) << (4 * block);
+  const int skipped = static_cast<int>(element % 4);
+  if (skipped == 0) return bits;
+  return bits >> skipped | bits_of_block(kCount / 4) << (kCount - skipped);
 }
 
 /// Draws the mask of kQueries queries from `first_query` on and kKeys keys from `first_key` on into
@@ -150,7 +177,7 @@ __device__ inline void draw_mask(const DeviceMask<A>& mask, const AttentionShape
   constexpr int kWords = kWordsOf<kKeys>, kBits = kKeys < 32 ? kKeys : 32;
   for (int i = static_cast<int>(threadIdx.x); i < kQueries * kWords; i += Tiles::kThreads) {
     const std::int64_t query = first_query + i / kWords, key = first_key + i % kWords * 32;
-    kept[i] = kept_bits(mask, place.mask_element + query * shape.tokens + key, kBits);
+    kept[i] = kept_bits<kBits>(mask, place.mask_element + query * shape.tokens + key);
   }
 }
 /// Whether draw_mask() kept this query and key of the tile.

@@ -12,11 +12,8 @@ template <class T, int kDim>
 struct BackwardTilesOf;
 template <int kDim>
 struct BackwardTilesOf<__nv_bfloat16, kDim> {
-  using type = AttentionTiles<__nv_bfloat16, kDim, 4, 16,
-                              kDim <= 64    ? 64
-                              : kDim <= 128 ? 32
-                                            : 16,
-                              kDim <= 128 ? kDim : 128>;
+  using type =
+      AttentionTiles<__nv_bfloat16, kDim, 4, 16, kDim <= 128 ? 32 : 16, kDim <= 128 ? 2 : 1>;
 };
 template <int kDim>
 struct BackwardTilesOf<float, kDim> {
@@ -40,7 +37,7 @@ struct BackwardShared {
   using A = typename Tiles::A;
   static constexpr int kWeights = Tiles::kStripe * Tiles::kWeightStride;
   alignas(32) T owned[2][Tiles::kOwned * Tiles::kStride];
-  alignas(32) T visited[2][Tiles::kVisited * Tiles::kStride];
+  alignas(32) T visited[Tiles::kStages][2][Tiles::kVisited * Tiles::kStride];
   alignas(32) T weights[Tiles::kThreads / 32][kWeights];
   alignas(32) A scratch[Tiles::kThreads / 32][Tiles::Scores::kScratch];
 };
@@ -48,16 +45,22 @@ struct BackwardShared {
 /// Of the kernel that owns keys.
 template <class Tiles>
 struct KeyShared : BackwardShared<Tiles> {
-  typename Tiles::A log_sum_exp[Tiles::kVisited], correlation[Tiles::kVisited];
-  unsigned kept[Tiles::kVisited * kWordsOf<Tiles::kOwned>];
+  struct Queries {
+    typename Tiles::A log_sum_exp[Tiles::kVisited], correlation[Tiles::kVisited];
+    unsigned kept[Tiles::kVisited * kWordsOf<Tiles::kOwned>];
+  };
+  Queries queries[Tiles::kStages];
   bool visible[Tiles::kOwned];
 };
 
 /// Of the kernel that owns queries.
 template <class Tiles>
 struct QueryShared : BackwardShared<Tiles> {
-  unsigned kept[Tiles::kOwned * kWordsOf<Tiles::kVisited>];
-  bool visible[Tiles::kVisited];
+  struct Keys {
+    unsigned kept[Tiles::kOwned * kWordsOf<Tiles::kVisited>];
+    bool visible[Tiles::kVisited];
+  };
+  Keys keys[Tiles::kStages];
 };
 
 /// The arguments of both kernels.

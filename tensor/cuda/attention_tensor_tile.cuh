@@ -2,6 +2,7 @@
 // interface is that of CoreTile.
 #pragma once
 
+#include <cuda_fp16.h>
 #include <mma.h>
 
 #include "tensor/cuda/attention_tile.cuh"
@@ -14,9 +15,27 @@ inline constexpr int kFragmentPairs = 4;  // of a lane in an accumulator: eight 
 using Accumulators = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, kFragmentEdge, kFragmentEdge,
                                             kFragmentEdge, float>;
 
+template <class Use, class T, class Layout>
+using Operand = nvcuda::wmma::fragment<Use, kFragmentEdge, kFragmentEdge, kFragmentEdge, T, Layout>;
+
+/// load_matrix_sync() for an operand in shared memory. nvcc makes ldmatrix of it for half, but four
+/// loads, and a transposition, for bfloat16: so the bits are loaded as if they were half. TensorMap
+/// checks that the elements of either kind of fragment are at the same places.
+template <class Use, class Layout>
+__device__ inline void load_operand(Operand<Use, __nv_bfloat16, Layout>& operand,
+                                    const __nv_bfloat16* from, unsigned stride) {
+  Operand<Use, __half, Layout> bits;
+  nvcuda::wmma::load_matrix_sync(bits, reinterpret_cast<const __half*>(from), stride);
+#pragma unroll
+  for (int e = 0; e < operand.num_elements; ++e) {
+    operand.x[e] = __ushort_as_bfloat16(__half_as_ushort(bits.x[e]));
+  }
+}
+
 /// Which elements of an accumulator a lane holds. CUDA does not say, only that all accumulators
 /// agree: so this is read off one that was loaded with the places of its own elements. They are in
-/// pairs of neighbours on all GPUs so far; where they are not, the kernel ends in an error.
+/// pairs of neighbours on all GPUs so far, and operands have theirs where load_operand() puts them;
+/// where that is not so, the kernel ends in an error.
 class TensorMap {
  public:
   /// `scratch` is shared memory of the warp, as large as a fragment; free again afterwards.
@@ -35,6 +54,15 @@ class TensorMap {
       column_[pair] = place % kFragmentEdge;
     }
     __syncwarp();
+    auto* const numbers = reinterpret_cast<__nv_bfloat16*>(scratch);
+    for (int i = lane_of_warp(); i < kFragmentEdge * kFragmentEdge; i += 32) {
+      numbers[i] = __float2bfloat16(static_cast<float>(i));  // exact
+    }
+    __syncwarp();
+    check_operand<nvcuda::wmma::matrix_a, nvcuda::wmma::row_major>(numbers);
+    check_operand<nvcuda::wmma::matrix_b, nvcuda::wmma::row_major>(numbers);
+    check_operand<nvcuda::wmma::matrix_b, nvcuda::wmma::col_major>(numbers);
+    __syncwarp();
   }
   /// Of a tile of several fragments below each other.
   __device__ int row(int slot) const {
@@ -44,6 +72,17 @@ class TensorMap {
   __device__ int column(int pair) const { return column_[pair]; }
 
  private:
+  template <class Use, class Layout>
+  static __device__ void check_operand(const __nv_bfloat16* numbers) {
+    Operand<Use, __nv_bfloat16, Layout> expected, operand;
+    nvcuda::wmma::load_matrix_sync(expected, numbers, kFragmentEdge);
+    load_operand(operand, numbers, kFragmentEdge);
+#pragma unroll
+    for (int e = 0; e < expected.num_elements; ++e) {
+      if (widen(operand.x[e]) != widen(expected.x[e])) __trap();
+    }
+  }
+
   int row_[kFragmentPairs], column_[kFragmentPairs];
 };
 
@@ -59,9 +98,6 @@ struct TensorTile {
   static constexpr int kFragmentRows = kRows / kEdge, kFragmentColumns = kColumns / kEdge;
   static constexpr int kSlots = kFragmentRows * kPairs;
   static constexpr int kScratch = kEdge * kEdge;
-
-  template <class Use, class Layout>
-  using Operand = nvcuda::wmma::fragment<Use, kEdge, kEdge, kEdge, T, Layout>;
 
   Accumulators part[kFragmentRows][kFragmentColumns];
 
@@ -141,15 +177,15 @@ struct TensorTile {
     constexpr bool kTransposed = std::is_same_v<RightLayout, nvcuda::wmma::col_major>;
 #pragma unroll
     for (int k = 0; k < kDepth; k += kEdge) {
-      Operand<nvcuda::wmma::matrix_a, nvcuda::wmma::row_major> a[kFragmentRows];
+      Operand<nvcuda::wmma::matrix_a, T, nvcuda::wmma::row_major> a[kFragmentRows];
 #pragma unroll
       for (int i = 0; i < kFragmentRows; ++i) {
-        nvcuda::wmma::load_matrix_sync(a[i], left + i * kEdge * kLeftStride + k, kLeftStride);
+        load_operand(a[i], left + i * kEdge * kLeftStride + k, kLeftStride);
       }
 #pragma unroll
       for (int j = 0; j < kFragmentColumns; ++j) {
-        Operand<nvcuda::wmma::matrix_b, RightLayout> b;
-        nvcuda::wmma::load_matrix_sync(
+        Operand<nvcuda::wmma::matrix_b, T, RightLayout> b;
+        load_operand(
             b, right + (kTransposed ? j * kEdge * kRightStride + k : k * kRightStride + j * kEdge),
             kRightStride);
 #pragma unroll

@@ -8,7 +8,8 @@ template <class T, int kDim>
 struct ForwardTilesOf;
 template <int kDim>
 struct ForwardTilesOf<__nv_bfloat16, kDim> {
-  using type = AttentionTiles<__nv_bfloat16, kDim, 4, 16, kDim <= 128 ? 64 : 32>;
+  using type = AttentionTiles<__nv_bfloat16, kDim, 4, kDim <= 128 ? 32 : 16, kDim <= 64 ? 64 : 32,
+                              kDim <= 128 ? 2 : 1>;
 };
 template <int kDim>
 struct ForwardTilesOf<float, kDim> {
@@ -27,14 +28,17 @@ struct ForwardShared {
   using T = typename Tiles::T;
   using A = typename Tiles::A;
   static constexpr int kWeights = Tiles::kStripe * Tiles::kWeightStride;
+  struct Stage {
+    alignas(32) T key[Tiles::kVisited * Tiles::kStride];
+    alignas(32) T value[Tiles::kVisited * Tiles::kStride];
+    unsigned kept[Tiles::kOwned * kWordsOf<Tiles::kVisited>];
+    bool visible[Tiles::kVisited];
+  };
   alignas(32) T query[Tiles::kOwned * Tiles::kStride];
-  alignas(32) T key[Tiles::kVisited * Tiles::kStride];
-  alignas(32) T value[Tiles::kVisited * Tiles::kStride];
+  Stage stage[Tiles::kStages];
   alignas(32) T weights[Tiles::kThreads / 32][kWeights];
   alignas(32) A scratch[Tiles::kThreads / 32][Tiles::Scores::kScratch];
   A of_row[Tiles::kOwned], factor[Tiles::kOwned];
-  unsigned kept[Tiles::kOwned * kWordsOf<Tiles::kVisited>];
-  bool visible[Tiles::kVisited];
 };
 
 // The online softmax of a warp's stripe of queries. Scores are in units of log 2, scale_log2 times
@@ -144,49 +148,51 @@ __global__ void __launch_bounds__(Tiles::kThreads)
                                scale_log2);
   load_rows<Tiles, Tiles::kOwned>(shape, packed, qkv + place.query, place.leading, first,
                                   shared.query);
-  for (std::int64_t first_key = 0; first_key < end; first_key += Tiles::kVisited) {
+  const auto load = [&](std::int64_t first_key, int stage) {
+    auto& to = shared.stage[stage];
     load_rows<Tiles, Tiles::kVisited>(shape, packed, qkv + place.key, place.leading, first_key,
-                                      shared.key);
+                                      to.key);
     load_rows<Tiles, Tiles::kVisited>(shape, packed, qkv + place.value, place.leading, first_key,
-                                      shared.value);
-    load_padding<Tiles, Tiles::kVisited>(shape, padding, first_key, shared.visible);
+                                      to.value);
+    load_padding<Tiles, Tiles::kVisited>(shape, padding, first_key, to.visible);
     if (dropout.threshold != 0) {
       draw_mask<Tiles, Tiles::kOwned, Tiles::kVisited>(dropout, shape, place, first, first_key,
-                                                       shared.kept);
+                                                       to.kept);
     }
-    __syncthreads();
-    if (first_key < first_of_warp + Tiles::kStripe) {  // else none of the warp's queries sees them
-      typename Tiles::Scores scores;
-      scores.clear();
-      scores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, stripe, shared.key);
-      if (padding != nullptr || first_key + Tiles::kVisited > first_of_warp + 1) {
-        const int diagonal = static_cast<int>(first_of_warp - first_key);
-        scores.for_each(map, [&](int slot, int column, A& score) {
-          if (column > diagonal + map.row(slot) || !shared.visible[column]) score = -A(INFINITY);
-        });
-      }
-      softmax.add(scores, weighted);
-      if (dropout.threshold != 0) {
-        scores.for_each(map, [&](int slot, int column, A& probability) {
-          if (!was_kept<Tiles::kVisited>(shared.kept, row + map.row(slot), column)) {
-            probability = A(0);
-          }
-        });
-      }
-      scores.template store<Tiles::kWeightStride>(map, weights);
-      __syncwarp();
-      weighted.template multiply_add<Tiles::kVisited, Tiles::kWeightStride, Tiles::kStride>(
-          map, weights, shared.value);
+  };
+  const auto visit = [&](std::int64_t first_key, int stage) {
+    if (first_key >= first_of_warp + Tiles::kStripe) return;  // none of the queries sees the keys
+    const auto& visited = shared.stage[stage];
+    typename Tiles::Scores scores;
+    scores.clear();
+    scores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, stripe, visited.key);
+    if (padding != nullptr || first_key + Tiles::kVisited > first_of_warp + 1) {
+      const int diagonal = static_cast<int>(first_of_warp - first_key);
+      scores.for_each(map, [&](int slot, int column, A& score) {
+        if (column > diagonal + map.row(slot) || !visited.visible[column]) score = -A(INFINITY);
+      });
     }
-    __syncthreads();
-  }
+    softmax.add(scores, weighted);
+    if (dropout.threshold != 0) {
+      scores.for_each(map, [&](int slot, int column, A& probability) {
+        if (!was_kept<Tiles::kVisited>(visited.kept, row + map.row(slot), column)) {
+          probability = A(0);
+        }
+      });
+    }
+    scores.template store<Tiles::kWeightStride>(map, weights);
+    __syncwarp();
+    weighted.template multiply_add<Tiles::kVisited, Tiles::kWeightStride, Tiles::kStride>(
+        map, weights, visited.value);
+  };
+  for_each_tile<Tiles>(0, end, load, visit);
   const A of_lane = softmax.finish(weighted, dropout.scale);
   const std::int64_t query = first_of_warp + lane_of_warp();
   if (lane_of_warp() < Tiles::kStripe && query < shape.tokens) {
     log_sum_exp[place.statistics + query] = of_lane;
   }
   store_sums<Tiles>(shape, packed, map, weighted, stripe, out + place.out, place.width,
-                    first_of_warp, 0);
+                    first_of_warp);
 }
 
 }  // namespace
