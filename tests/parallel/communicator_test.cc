@@ -35,13 +35,14 @@ Tensor rank_tensor(int rank, const Shape& shape) {
 
 template <class T>
 Tensor expected_sum(int world_size, const Shape& shape) {
-  Tensor sum = Tensor::empty(shape, DTypeOf<T>::value);
-  for (std::int64_t i = 0; i < sum.numel(); ++i) {
-    auto total = widen(element<T>(0, i));  // in float32 for bfloat16, and rounded once
-    for (int rank = 1; rank < world_size; ++rank) total += widen(element<T>(rank, i));
-    sum.data<T>()[i] = static_cast<T>(total);
+  // In float32 for bfloat16, and rounded once.
+  Tensor sum = rank_tensor<T>(0, shape).to(accumulation_dtype(DTypeOf<T>::value));
+  auto* const total = sum.data<Accumulator<T>>();
+  for (int rank = 1; rank < world_size; ++rank) {
+    const Tensor next = rank_tensor<T>(rank, shape);
+    for (std::int64_t i = 0; i < sum.numel(); ++i) total[i] += widen(next.data<T>()[i]);
   }
-  return sum;
+  return sum.to(DTypeOf<T>::value);
 }
 
 template <class T>
