@@ -1,6 +1,8 @@
 #include "simt/src/block.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -41,16 +43,26 @@ BlockEngine& BlockEngine::of_this_thread() {
 
 BlockEngine::BlockEngine() { prepare_thread_for_crashes(); }
 
-std::string BlockEngine::place_of_this_thread() {
+// At the end of the process reports can still come.
+BlockEngine::~BlockEngine() { engine_of_this_thread = nullptr; }
+
+Place BlockEngine::place_of_this_thread() {
   const BlockEngine* engine = engine_of_this_thread;
-  if (engine == nullptr || !engine->in_kernel_) return "";
-  const auto triple = [](uint3 v) {
-    return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) +
-           ")";
-  };
-  std::string place = "kernel " + *engine->kernel_name_ + ", block " + triple(blockIdx);
-  if (engine->current_ >= 0) place += ", thread " + triple(threadIdx);
-  return place + ": ";
+  Place place = {};
+  if (engine == nullptr || !engine->in_kernel_) return place;
+  const int length =
+      std::snprintf(place.text, sizeof place.text, "kernel %.300s, block (%u, %u, %u)",
+                    engine->kernel_name_->c_str(), blockIdx.x, blockIdx.y, blockIdx.z);
+  if (engine->current_ < 0) return place;
+  std::snprintf(place.text + length, sizeof place.text - static_cast<size_t>(length),
+                ", thread (%u, %u, %u)", threadIdx.x, threadIdx.y, threadIdx.z);
+  return place;
+}
+
+const Fiber* BlockEngine::overflown_stack(const void* address) const {
+  if (!in_kernel_ || current_ < 0) return nullptr;
+  const Fiber* fiber = threads_[static_cast<size_t>(current_)].fiber;
+  return fiber->overflows_at(address) ? fiber : nullptr;
 }
 
 void BlockEngine::abandon_kernel_of_this_thread() {
@@ -66,10 +78,15 @@ void BlockEngine::begin_launch(const std::function<void()>& body, const std::str
   body_ = &body;
   kernel_name_ = &kernel_name;
   policy_ = policy;
+  const std::string& skipped = config().skip_barrier;
+  const size_t colon = skipped.rfind(':');
+  skipped_line_ = colon == std::string::npos ? 0 : std::atoi(skipped.c_str() + colon + 1);
+  if (skipped_line_ != 0) skipped_file_ = skipped.substr(0, colon);
   gridDim = {grid.x, grid.y, grid.z};
   blockDim = {block.x, block.y, block.z};
   dynamic_shared_bytes_ = dynamic_shared_bytes;
   const size_t storage = dynamic_shared_bytes + kCanaryBytes + kSharedAlignment;
+  unpoison(shared_storage_.data(), shared_storage_.size());
   if (shared_storage_.size() < storage) shared_storage_.resize(storage);
   const auto address = reinterpret_cast<uintptr_t>(shared_storage_.data());
   dynamic_shared_ = shared_storage_.data() + (kSharedAlignment - address % kSharedAlignment);
@@ -112,7 +129,9 @@ void BlockEngine::begin_block(uint3 index, uint64_t seed) {
   schedule_.begin(thread_count_, policy_, seed);
   // Shared memory starts as NaNs.
   std::memset(dynamic_shared_, 0xFF, dynamic_shared_bytes_);
+  unpoison(dynamic_shared_ + dynamic_shared_bytes_, kCanaryBytes);
   std::memset(dynamic_shared_ + dynamic_shared_bytes_, kCanary, kCanaryBytes);
+  poison(dynamic_shared_ + dynamic_shared_bytes_, kCanaryBytes);
   host_.sanitizer_fiber = current_sanitizer_fiber();
   if (!kReuseFibersWithinBlock) {
     // A fiber of ThreadSanitizer knows what its creator knew, so all are made before any has run.
@@ -146,6 +165,7 @@ bool BlockEngine::run_block(uint3 index, uint64_t seed) {
 }
 
 bool BlockEngine::check_dynamic_shared() {
+  if (kAddressSanitizer) return true;  // it has reported the access itself
   const char* end = dynamic_shared_ + dynamic_shared_bytes_;
   for (size_t i = 0; i < kCanaryBytes; ++i) {
     if (static_cast<unsigned char>(end[i]) != kCanary) {

@@ -14,16 +14,22 @@
 
 namespace simt {
 
+/// "kernel NAME, block (x, y, z), thread (x, y, z)" inside a kernel, else empty. Takes no memory,
+/// so that a sanitizer's report can name it.
+struct Place {
+  char text[512];
+};
+
 /// Runs blocks on the host thread that owns it, one at a time, each from start to end.
 class BlockEngine {
  public:
   static BlockEngine& of_this_thread();
-  /// "kernel NAME, block (x, y, z), thread (x, y, z): " inside a kernel, else empty.
-  static std::string place_of_this_thread();
+  static Place place_of_this_thread();
   /// Inside a kernel, ends the block where it stands and does not return. Else does nothing.
   static void abandon_kernel_of_this_thread();
 
   BlockEngine();
+  ~BlockEngine();
   BlockEngine(const BlockEngine&) = delete;
   BlockEngine& operator=(const BlockEngine&) = delete;
 
@@ -34,6 +40,9 @@ class BlockEngine {
   bool run_block(uint3 index, uint64_t seed);
 
   bool in_kernel() const { return in_kernel_; }
+  /// The running thread's stack if it has overflowed, which an access to `address` has shown, or
+  /// null.
+  const Fiber* overflown_stack(const void* address) const;
   uint64_t switches() const { return switches_; }
   void* dyn_shared() const { return dynamic_shared_; }
   int lane() const { return current_ % 32; }
@@ -83,6 +92,7 @@ class BlockEngine {
   void release_barrier_if_complete();
   void complete_if_all_here(size_t warp, size_t rendezvous);
   void report_deadlock();
+  bool leaves_out(const char* file, int line);
   bool check_dynamic_shared();
 
   // The launch.
@@ -92,6 +102,8 @@ class BlockEngine {
   std::vector<char> shared_storage_;
   char* dynamic_shared_ = nullptr;
   size_t dynamic_shared_bytes_ = 0;
+  std::string skipped_file_;  // of the barrier that is left out, if its line is not 0
+  int skipped_line_ = 0;
 
   // The block.
   std::vector<Thread> threads_;

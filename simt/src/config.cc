@@ -2,6 +2,7 @@
 
 #include "simt/simt.h"
 #include "simt/src/device.h"
+#include "simt/src/forever.h"
 
 namespace simt {
 namespace {
@@ -22,6 +23,8 @@ Config config_from_environment() {
   config.check_each_launch = flag_from_environment("SIMT_CHECK_EACH_LAUNCH");
   config.shuffles_order_memory = number_from_environment("SIMT_SHUFFLES_ORDER", 1) != 0;
   config.abort_on_error = flag_from_environment("SIMT_ABORT");
+  const char* const skipped = std::getenv("SIMT_SKIP_BARRIER");
+  if (skipped != nullptr) config.skip_barrier = skipped;
   const int devices = static_cast<int>(number_from_environment("SIMT_DEVICES", config.devices));
   config.devices = devices < 0 ? 0 : devices > kMaxDevices ? kMaxDevices : devices;
   config.device_memory =
@@ -33,8 +36,15 @@ Config config_from_environment() {
 }  // namespace
 
 Config& config() {
-  static Config* config = new Config(config_from_environment());
-  return *config;
+  struct Environment {
+    Config config = config_from_environment();
+  };
+  return forever<Environment>().config;
 }
+
+namespace {
+// Read before there is a second thread.
+[[maybe_unused]] const Config& at_start = config();
+}  // namespace
 
 }  // namespace simt

@@ -1,5 +1,7 @@
 #include "simt/src/error.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <cstdarg>
@@ -10,6 +12,8 @@
 
 #include "simt/src/block.h"
 #include "simt/src/device.h"
+#include "simt/src/forever.h"
+#include "simt/src/launches.h"
 
 namespace simt {
 namespace {
@@ -28,10 +32,7 @@ struct Reports {
   std::atomic<int> count{0};
 };
 
-Reports& reports() {
-  static Reports* all = new Reports;
-  return *all;
-}
+Reports& reports() { return forever<Reports>(); }
 
 struct ThreadErrors {
   cudaError_t last = cudaSuccess;
@@ -86,6 +87,21 @@ const ErrorText* find_text(cudaError_t error) {
   return nullptr;
 }
 
+/// A program that has not looked at what was reported does not end as if all were well.
+struct LastLook {
+  ~LastLook() {
+    check_memory_after_launches();
+    const int count = error_count();
+    if (count == 0) return;
+    std::fprintf(stderr,
+                 "simt: the program ends with %d errors reported, the last of which is: %s\n",
+                 count, last_message().c_str());
+    std::fflush(nullptr);
+    _exit(1);
+  }
+};
+const LastLook last_look;
+
 }  // namespace
 
 void report(const std::string& text) {
@@ -103,7 +119,9 @@ namespace {
 /// A function of its own, so that no string is alive when fail() leaves the kernel's stack for
 /// good.
 [[gnu::noinline]] void report_failure(cudaError_t error, const char* format, va_list arguments) {
-  report(BlockEngine::place_of_this_thread() + format_text(format, arguments));
+  const Place place = BlockEngine::place_of_this_thread();
+  report((place.text[0] != '\0' ? place.text + std::string(": ") : "") +
+         format_text(format, arguments));
   Reports& all = reports();
   const std::lock_guard<std::mutex> lock(all.mutex);
   Reports::Sticky& sticky = all.sticky[static_cast<size_t>(current_device())];

@@ -7,7 +7,6 @@
 #include <cstdlib>
 
 #if defined(SIMT_ASAN)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(SIMT_TSAN)
@@ -48,10 +47,17 @@ Fiber::~Fiber() {
 #if defined(SIMT_TSAN)
   if (context.sanitizer_fiber != nullptr) __tsan_destroy_fiber(context.sanitizer_fiber);
 #endif
-#if defined(SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(context.stack_bottom, stack_bytes);
-#endif
+  unpoison(context.stack_bottom, stack_bytes);
   munmap(mapping_, stack_bytes + kGuardBytes);
+}
+
+bool Fiber::overflows_at(const void* address) const {
+  return address >= mapping_ && address < mapping_ + kGuardBytes;
+}
+
+void* Fiber::top() const {
+  const char* end = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
+  return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(end) & ~uintptr_t{15}) - 8);
 }
 
 void Fiber::prepare(void (*entry)()) {
@@ -59,14 +65,10 @@ void Fiber::prepare(void (*entry)()) {
   if (context.sanitizer_fiber != nullptr) __tsan_destroy_fiber(context.sanitizer_fiber);
   context.sanitizer_fiber = __tsan_create_fiber(0);
 #endif
-#if defined(SIMT_ASAN)
-  // Frames that were left for good are still poisoned.
-  ASAN_UNPOISON_MEMORY_REGION(context.stack_bottom, stack_bytes);
-#endif
+  unpoison(context.stack_bottom, stack_bytes);  // frames that were left for good still are
 #if defined(__x86_64__)
-  char* top = mapping_ + kGuardBytes + stack_bytes - 64 - offset_;
-  void** slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
-  *--slot = nullptr;  // the return address of entry, which keeps the stack aligned as after a call
+  void** slot = static_cast<void**>(top());
+  *slot = nullptr;    // the return address of entry
   *--slot = nullptr;  // its frame pointer
   *--slot = reinterpret_cast<void*>(entry);
   context.stack_pointer = slot;

@@ -3,23 +3,10 @@
 
 #include <cstddef>
 
+#include "simt/sanitizers.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SIMT_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIMT_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define SIMT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SIMT_TSAN 1
-#endif
 #endif
 
 namespace simt {
@@ -39,7 +26,9 @@ struct Context {
 /// A stack with a guard page below it, and the context of what runs on it.
 class Fiber {
  public:
-  static constexpr size_t stack_bytes = size_t{64} << 10;
+  /// Sanitizers make frames larger, and write their reports on the stack that they find.
+  static constexpr size_t stack_bytes = size_t{kAddressSanitizer || kThreadSanitizer ? 256 : 64}
+                                        << 10;
 
   /// `number` only spreads the stacks over the cache's sets.
   explicit Fiber(size_t number);
@@ -49,6 +38,10 @@ class Fiber {
 
   /// Makes the next switch to `context` call `entry` on an empty stack; it must never return.
   void prepare(void (*entry)());
+  /// Whether the address is in the guard page: the stack has overflowed.
+  bool overflows_at(const void* address) const;
+  /// Where an empty stack begins, aligned as after a call.
+  void* top() const;
 
   Context context;
 
@@ -118,14 +111,12 @@ inline void announce_arrival(void*) {}
 void fiber_entered(Context& host);
 
 #if defined(SIMT_TSAN)
-constexpr bool kThreadSanitizer = true;
 /// The current fiber of ThreadSanitizer, which a host context must be given before a switch.
 void* current_sanitizer_fiber();
 // What ThreadSanitizer is told about the order that barriers bring.
 void order_release(void* key);
 void order_acquire(void* key);
 #else
-constexpr bool kThreadSanitizer = false;
 inline void* current_sanitizer_fiber() { return nullptr; }
 inline void order_release(void*) {}
 inline void order_acquire(void*) {}

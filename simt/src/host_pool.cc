@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "simt/simt.h"
+#include "simt/src/forever.h"
 
 namespace simt {
 namespace {
@@ -20,11 +21,6 @@ struct Job {
 
 class Pool {
  public:
-  static Pool& instance() {
-    static Pool* pool = new Pool;  // never destroyed: its threads live as long as the process
-    return *pool;
-  }
-
   void run(int helpers, const std::function<void()>& work) {
     Job job{&work, helpers, 0};
     {
@@ -71,7 +67,7 @@ void run_with_helpers(int helpers, const std::function<void()>& work) {
     work();
     return;
   }
-  Pool::instance().run(helpers, work);
+  forever<Pool>().run(helpers, work);
 }
 
 int host_threads() {

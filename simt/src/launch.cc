@@ -10,6 +10,7 @@
 #include "simt/src/block.h"
 #include "simt/src/device.h"
 #include "simt/src/error.h"
+#include "simt/src/forever.h"
 #include "simt/src/host_pool.h"
 #include "simt/src/launches.h"
 #include "simt/src/memory.h"
@@ -35,10 +36,7 @@ struct SharedLimits {
   std::mutex mutex;
   std::map<const void*, int> bytes;
 };
-SharedLimits& shared_limits() {
-  static SharedLimits* limits = new SharedLimits;
-  return *limits;
-}
+SharedLimits& shared_limits() { return forever<SharedLimits>(); }
 
 struct RecentLaunches {
   static constexpr size_t kNamed = 8;
@@ -46,10 +44,7 @@ struct RecentLaunches {
   std::vector<std::string> names;  // each once, the latest last
   std::atomic<bool> any{false};
 };
-RecentLaunches& recent() {
-  static RecentLaunches* launches = new RecentLaunches;
-  return *launches;
-}
+RecentLaunches& recent() { return forever<RecentLaunches>(); }
 
 /// What set_next_kernel_name() said, or the parameter list out of `signature`.
 std::string take_kernel_name(const char* signature) {

@@ -7,29 +7,28 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <vector>
 
+#include "simt/sanitizers.h"
 #include "simt/src/device.h"
 #include "simt/src/error.h"
-#include "simt/src/fiber.h"
+#include "simt/src/forever.h"
 #include "simt/src/launches.h"
-
-#if defined(SIMT_ASAN)
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace simt {
 namespace {
 
 constexpr size_t kPage = 4096;
 constexpr size_t kRedZone = 256;  // at least so much on either side; it is the alignment, too
-constexpr unsigned char kRed = 0xA5;
+// Red zones are full of one byte that makes a huge number in every type, so that what reads them is
+// far from right; it changes from one allocation to the next, so that what copies them is found.
+constexpr unsigned char kReds[] = {0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x7A, 0x79};
 constexpr int kUnset = 0xFF;  // fresh and freed memory: NaN in every floating-point type
 constexpr size_t kArenaBytes = size_t{1} << 38;  // of addresses, not of memory
 
 struct Block {
   size_t bytes;
   int device;
+  unsigned char red;
   char* pages;
   size_t page_bytes;
 
@@ -45,46 +44,49 @@ struct Arena {
   std::map<const char*, Block> live;        // by start
   std::multimap<size_t, char*> free_pages;  // by size
   size_t device_bytes[kMaxDevices] = {};
+  size_t allocations = 0;                // so far
   int openings = 0;                      // live OpenMemory objects
   std::map<const char*, size_t> pinned;  // by start
 };
 
-Arena& arena() {
-  static Arena* all = new Arena;
-  return *all;
+Arena& arena() { return forever<Arena>(); }
+
+/// The first byte of [from, to) that is not `red`, or `to`.
+const char* first_not_red(const char* from, const char* to, unsigned char red) {
+  if (*from == static_cast<char>(red) &&
+      std::memcmp(from, from + 1, static_cast<size_t>(to - from) - 1) == 0) {
+    return to;
+  }
+  return std::find_if(from, to, [red](char c) { return static_cast<unsigned char>(c) != red; });
 }
 
-// With AddressSanitizer red zones are poisoned instead, and it names the line of a bad access.
-void poison([[maybe_unused]] const void* from, [[maybe_unused]] size_t bytes) {
-#if defined(SIMT_ASAN)
-  ASAN_POISON_MEMORY_REGION(from, bytes);
-#endif
+/// Whoever touches freed memory is stopped at once, unless the kernel has no room for so many
+/// pieces.
+void close_freed(char* pages, size_t bytes) {
+  if (kAddressSanitizer) {
+    poison(pages, bytes);
+  } else {
+    mprotect(pages, bytes, PROT_NONE);
+  }
 }
-void unpoison([[maybe_unused]] const void* from, [[maybe_unused]] size_t bytes) {
-#if defined(SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(from, bytes);
-#endif
-}
-
-/// The first byte of [from, to) that is not red, or `to`.
-const char* first_not_red(const char* from, const char* to) {
-  static const std::vector<unsigned char> red(kRedZone + kPage, kRed);
-  const size_t bytes = static_cast<size_t>(to - from);
-  if (bytes <= red.size() && std::memcmp(from, red.data(), bytes) == 0) return to;
-  return std::find_if(from, to, [](char c) { return static_cast<unsigned char>(c) != kRed; });
+void open_freed(char* pages, size_t bytes) {
+  unpoison(pages, bytes);
+  if (!kAddressSanitizer) mprotect(pages, bytes, PROT_READ | PROT_WRITE);
 }
 
-/// The caller holds the lock.
+void fill_red_zones(const Block& block) {
+  std::memset(block.pages, block.red, kRedZone);
+  std::memset(block.end(), block.red, static_cast<size_t>(block.pages_end() - block.end()));
+}
+
+/// The caller holds the lock. With AddressSanitizer red zones are poisoned instead, and it names
+/// the line of a bad access.
 bool check_block(const Block& block, const std::string& who) {
-#if defined(SIMT_ASAN)
-  (void)block, (void)who;
-  return true;
-#else
-  const char* before = first_not_red(block.pages, block.start());
-  const char* after = first_not_red(block.end(), block.pages_end());
+  if (kAddressSanitizer) return true;
+  const char* before = first_not_red(block.pages, block.start(), block.red);
+  const char* after = first_not_red(block.end(), block.pages_end(), block.red);
   if (before == block.start() && after == block.pages_end()) return true;
-  std::memset(block.pages, kRed, kRedZone);
-  std::memset(block.end(), kRed, static_cast<size_t>(block.pages_end() - block.end()));
+  fill_red_zones(block);
   if (before != block.start()) {
     fail_with(cudaErrorIllegalAddress,
               "%swrote %zd bytes before a device allocation of %zu bytes (%p)", who.c_str(),
@@ -95,7 +97,6 @@ bool check_block(const Block& block, const std::string& who) {
               block.bytes, static_cast<const void*>(block.start()), after - block.start());
   }
   return false;
-#endif
 }
 
 /// The caller holds the lock. Takes the pages of a freed block, or new ones.
@@ -104,7 +105,7 @@ char* take_pages(Arena& all, size_t page_bytes) {
   if (reusable != all.free_pages.end()) {
     char* pages = reusable->second;
     all.free_pages.erase(reusable);
-    unpoison(pages, page_bytes);
+    open_freed(pages, page_bytes);
     if (static_cast<unsigned char>(pages[kRedZone]) != kUnset ||
         std::memcmp(pages + kRedZone, pages + kRedZone + 1, page_bytes - kRedZone - 1) != 0) {
       fail_with(cudaErrorIllegalAddress,
@@ -137,10 +138,10 @@ void* allocate(size_t bytes, int device) {
   const size_t page_bytes = (kRedZone + bytes + kRedZone + kPage - 1) / kPage * kPage;
   char* pages = take_pages(all, page_bytes);
   if (pages == nullptr) return nullptr;
-  const Block block{bytes, device, pages, page_bytes};
-  std::memset(block.pages, kRed, kRedZone);
+  const unsigned char red = kReds[all.allocations++ % sizeof kReds];
+  const Block block{bytes, device, red, pages, page_bytes};
+  fill_red_zones(block);
   std::memset(block.start(), kUnset, bytes);
-  std::memset(block.end(), kRed, static_cast<size_t>(block.pages_end() - block.end()));
   poison(block.pages, kRedZone);
   poison(block.end(), static_cast<size_t>(block.pages_end() - block.end()));
   in_use += bytes;
@@ -160,7 +161,7 @@ bool release(void* pointer) {
   all.device_bytes[block.device] -= block.bytes;
   unpoison(block.pages, block.page_bytes);
   std::memset(block.pages, kUnset, block.page_bytes);
-  poison(block.pages, block.page_bytes);
+  close_freed(block.pages, block.page_bytes);
   all.free_pages.emplace(block.page_bytes, block.pages);
   return true;
 }
@@ -179,12 +180,11 @@ Allocation find_allocation(const void* pointer, size_t bytes) {
 std::string fault_of(const void* pointer, size_t bytes) {
   const Allocation allocation = find_allocation(pointer, 0);
   if (allocation.start == nullptr) {
-    return in_device_arena(pointer)
-               ? "is in device memory that is not allocated (freed already?)"
-               : "is not in device memory: a host pointer?";
+    return in_device_arena(pointer) ? "is in device memory that is not allocated (freed already?)"
+                                    : "is not in device memory: a host pointer?";
   }
-  const size_t left = static_cast<size_t>(allocation.start + allocation.bytes -
-                                          static_cast<const char*>(pointer));
+  const size_t left =
+      static_cast<size_t>(allocation.start + allocation.bytes - static_cast<const char*>(pointer));
   if (bytes > left) {
     return "takes " + std::to_string(bytes) + " bytes, which leave its allocation of " +
            std::to_string(allocation.bytes) + " bytes (" + std::to_string(left) + " from there on)";

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <simt/sanitizers.h>
 
 #include <string>
 #include <utility>

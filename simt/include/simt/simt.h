@@ -20,6 +20,7 @@ struct Config {
   bool check_each_launch = false;     ///< SIMT_CHECK_EACH_LAUNCH: every red zone after every launch
   bool shuffles_order_memory = true;  ///< SIMT_SHUFFLES_ORDER: for ThreadSanitizer; 0 = as CUDA
   bool abort_on_error = false;        ///< SIMT_ABORT: abort() at the first error, for a debugger
+  std::string skip_barrier;           ///< SIMT_SKIP_BARRIER: FILE:LINE of a barrier to leave out
   int devices = 2;                    ///< SIMT_DEVICES: how many devices there seem to be
   size_t device_memory = 0;           ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
   double timeout_seconds = 60;        ///< SIMT_TIMEOUT: how long a wait for other ranks may last
