@@ -9,8 +9,11 @@
 #include <cstring>
 #include <limits>
 
+#include "tensor/kernels/attention.h"
 #include "tensor/kernels/dropout.h"
 #include "tensor/kernels/elementwise.h"
+#include "tensor/kernels/gelu.h"
+#include "tensor/kernels/layer_norm.h"
 #include "tests/support/reference.h"
 
 namespace shardgrad {
@@ -125,8 +128,41 @@ TEST(BFloat16, KernelsComputeInFloat32AndRoundOnce) {
   expect_rounded_once("scale", [](T a, T, T, Tensor& out) { kernels::scale(a, 0.3, out); });
   expect_rounded_once("add_bias", [](T a, T, T c, Tensor& out) { kernels::add_bias(a, c, out); });
   expect_rounded_once("dropout", [&](T a, T, T, Tensor& out) { kernels::dropout(a, mask, out); });
+  for (GeluKind kind : {GeluKind::Exact, GeluKind::Tanh}) {
+    expect_rounded_once("gelu_forward",
+                        [&](T a, T, T, Tensor& out) { kernels::gelu_forward(a, out, kind); });
+    expect_rounded_once("gelu_backward",
+                        [&](T a, T b, T, Tensor& out) { kernels::gelu_backward(a, b, out, kind); });
+  }
+  expect_rounded_once("layer_norm_forward", [](T a, T, T c, Tensor& out) {
+    Tensor mean = Tensor::empty({a.size(0)}), rstd = Tensor::empty({a.size(0)});
+    kernels::layer_norm_forward(a, c, c, 1e-5, out, mean, rstd);
+  });
+  expect_rounded_once("layer_norm_backward_input", [](T a, T b, T c, Tensor& out) {
+    const Tensor statistics = Tensor::full({a.size(0)}, 0.7);
+    kernels::layer_norm_backward_input(a, c, statistics, statistics, b, a, out);
+  });
   expect_rounded_once("dropout_add",
                       [&](T a, T b, T, Tensor& out) { kernels::dropout_add(a, b, mask, out); });
+}
+
+// Attention computes in float32: its outputs are those from the widened inputs, rounded.
+TEST(BFloat16, AttentionComputesInFloat32AndRoundsOnce) {
+  const AttentionShape shape{2, 70, 3, 24, 0, 3, 0};
+  const DropoutMask dropout{0.2, {17, 23}, 0};
+  const Pair qkv({140, 216}, 1), dout({140, 72}, 2);
+  const Tensor no_mask;
+  Tensor out = Tensor::empty({140, 72}, DType::BFloat16), wide_out = Tensor::empty({140, 72});
+  Tensor sums = Tensor::empty({2, 3, 70}), wide_sums = Tensor::empty_like(sums);
+  kernels::attention_forward(qkv.narrow, no_mask, shape, dropout, out, sums);
+  kernels::attention_forward(qkv.wide, no_mask, shape, dropout, wide_out, wide_sums);
+  EXPECT_TRUE(bitwise_equal(out, wide_out.to(DType::BFloat16)));
+  EXPECT_TRUE(bitwise_equal(sums, wide_sums));
+  Tensor dqkv = Tensor::empty_like(qkv.narrow), wide_dqkv = Tensor::empty_like(qkv.wide);
+  kernels::attention_backward(qkv.narrow, no_mask, out, sums, dout.narrow, shape, dropout, dqkv);
+  kernels::attention_backward(qkv.wide, no_mask, out.to(DType::Float32), sums, dout.wide, shape,
+                              dropout, wide_dqkv);
+  EXPECT_TRUE(bitwise_equal(dqkv, wide_dqkv.to(DType::BFloat16)));
 }
 
 }  // namespace
