@@ -24,12 +24,9 @@ constexpr size_t kSharedAlignment = 256;
 constexpr size_t kCanaryBytes = 256;
 constexpr unsigned char kCanary = 0xC7;
 
-#if defined(SIMT_TSAN)
-// Each CUDA thread of a block is a fiber of its own to ThreadSanitizer.
-constexpr bool kReuseFibersWithinBlock = false;
-#else
-constexpr bool kReuseFibersWithinBlock = true;
-#endif
+// Each CUDA thread of a block is a fiber of its own to ThreadSanitizer, and stays so in the blocks
+// that follow, since making one takes long. Otherwise a fiber that ends takes up the next thread.
+constexpr bool kOwnFibers = kThreadSanitizer;
 
 }  // namespace
 
@@ -133,9 +130,13 @@ void BlockEngine::begin_block(uint3 index, uint64_t seed) {
   std::memset(dynamic_shared_ + dynamic_shared_bytes_, kCanary, kCanaryBytes);
   poison(dynamic_shared_ + dynamic_shared_bytes_, kCanaryBytes);
   host_.sanitizer_fiber = current_sanitizer_fiber();
-  if (!kReuseFibersWithinBlock) {
-    // A fiber of ThreadSanitizer knows what its creator knew, so all are made before any has run.
-    for (int i = 0; i < thread_count_; ++i) thread(i).fiber = take_fiber();
+  order_release(&begun_);
+  if (kOwnFibers) {
+    while (fibers_.size() < static_cast<size_t>(thread_count_)) {
+      fibers_.push_back(std::make_unique<Fiber>(fibers_.size()));
+      fibers_.back()->prepare(fiber_main);
+    }
+    for (int i = 0; i < thread_count_; ++i) thread(i).fiber = fibers_[static_cast<size_t>(i)].get();
   }
 }
 
@@ -152,16 +153,27 @@ bool BlockEngine::run_block(uint3 index, uint64_t seed) {
   }
   ok = check_dynamic_shared() && ok;
   in_kernel_ = false;
-  if (!ok) {
-    // Those that wait for ever have last been ordered where they wait.
-    order_acquire(&arrived_);
-    for (Warp& warp : warps_) order_acquire(&warp);
-  }
-  if (!ok || !kReuseFibersWithinBlock) {
-    free_fibers_.clear();
-    for (const std::unique_ptr<Fiber>& fiber : fibers_) free_fibers_.push_back(fiber.get());
-  }
+  if (!ok) recover();
   return ok;
+}
+
+/// Some threads of the block have not ended, and never will.
+void BlockEngine::recover() {
+  // They have last been ordered where they wait.
+  for (char& key : barrier_order_) order_acquire(&key);
+  for (Warp& warp : warps_) {
+    for (auto& keys : warp.order) {
+      for (char& key : keys) order_acquire(&key);
+    }
+  }
+  free_fibers_.clear();
+  for (const std::unique_ptr<Fiber>& fiber : fibers_) {
+    if (kOwnFibers) {
+      fiber->prepare(fiber_main);
+    } else {
+      free_fibers_.push_back(fiber.get());
+    }
+  }
 }
 
 bool BlockEngine::check_dynamic_shared() {
@@ -199,8 +211,9 @@ void BlockEngine::fiber_main() {
   BlockEngine* engine = engine_of_this_thread;
   fiber_entered(engine->host_);
   for (;;) {
+    order_acquire(&engine->begun_);
     (*engine->body_)();
-    engine->finish_thread();  // comes back if the next thread starts on this very stack
+    engine->finish_thread();  // comes back if another thread starts on this very stack
   }
 }
 
@@ -245,7 +258,7 @@ void BlockEngine::finish_thread() {
   Fiber* fiber = thread(me).fiber;
   thread(me).fiber = nullptr;
   const int next = schedule_.next();
-  if (kReuseFibersWithinBlock) {
+  if (!kOwnFibers) {
     if (next >= 0 && thread(next).fiber == nullptr) {
       thread(next).fiber = fiber;
       threadIdx = thread(next).index;
@@ -254,17 +267,18 @@ void BlockEngine::finish_thread() {
     }
     free_fibers_.push_back(fiber);
   }
+  Context& here = kOwnFibers ? fiber->context : left_;
   if (next == Schedule::kNone) {
-    return_to_host(left_, true);
+    return_to_host(here, !kOwnFibers);
   } else {
-    resume(left_, next, true);
+    resume(here, next, !kOwnFibers);
   }
-  __builtin_unreachable();
 }
 
 void BlockEngine::preempt() {
   if (!in_kernel_ || current_ < 0 || !schedule_.random()) return;
   schedule_.make_ready(current_ / 32, 1u << current_ % 32);
+  order_release(this);  // should it never be its turn again
   wait_here();
 }
 

@@ -73,10 +73,15 @@ class BlockEngine {
     WarpFunction function;
     const char* file;
     int line;
+    void* order;
   };
   struct Warp {
     unsigned alive;
     std::vector<Rendezvous> open;
+    // For ThreadSanitizer, of the operations of which a lane is the first: how many there were, and
+    // two keys used in turn, since a lane may come to the next before another has left the last.
+    unsigned completed[32];
+    char order[32][2];
   };
 
   static void fiber_main();
@@ -92,6 +97,7 @@ class BlockEngine {
   void release_barrier_if_complete();
   void complete_if_all_here(size_t warp, size_t rendezvous);
   void report_deadlock();
+  void recover();
   bool leaves_out(const char* file, int line);
   bool check_dynamic_shared();
 
@@ -119,6 +125,9 @@ class BlockEngine {
   int arrived_ = 0;
   int predicate_sum_ = 0;
   BarrierKind barrier_kind_ = BarrierKind::Plain;
+  unsigned barriers_completed_ = 0;
+  char barrier_order_[2];  // keys for ThreadSanitizer, used in turn
+  char begun_;             // another
   const char* barrier_file_ = nullptr;
   int barrier_line_ = 0;
 

@@ -37,7 +37,8 @@ bool BlockEngine::leaves_out(const char* file, int line) {
 int BlockEngine::barrier(BarrierKind kind, int predicate, const char* file, int line) {
   if (skipped_line_ != 0 && leaves_out(file, line)) return predicate;
   const int me = current_;
-  order_release(&arrived_);
+  char* const order = &barrier_order_[barriers_completed_ % 2];
+  order_release(order);
   if (arrived_++ == 0) {
     barrier_kind_ = kind;
     barrier_file_ = file;
@@ -57,7 +58,7 @@ int BlockEngine::barrier(BarrierKind kind, int predicate, const char* file, int 
   self.line = line;
   release_barrier_if_complete();  // the last thread queues up too: no thread gains by being last
   wait_here();
-  order_acquire(&arrived_);
+  order_acquire(order);
   return self.barrier_result;
 }
 
@@ -67,6 +68,7 @@ void BlockEngine::release_barrier_if_complete() {
   if (barrier_kind_ == BarrierKind::And) result = predicate_sum_ == arrived_;
   if (barrier_kind_ == BarrierKind::Or) result = predicate_sum_ > 0;
   arrived_ = predicate_sum_ = 0;
+  ++barriers_completed_;
   for (int i = 0; i < thread_count_; ++i) {
     Thread& t = thread(i);
     if (t.state != State::AtBarrier) continue;
@@ -93,9 +95,6 @@ void BlockEngine::warp_operation(unsigned mask, WarpOperation operation, void* p
     fail("lanes %08x of mask %08x have exited before the warp operation at %s:%d",
          mask & exist & ~warp.alive, mask, file, line);
   }
-  const bool orders_memory = operation == WarpOperation::Sync || config().shuffles_order_memory;
-  if (orders_memory) order_release(&warp);
-
   size_t i = 0;
   while (i < warp.open.size() && warp.open[i].mask != mask) ++i;
   if (i == warp.open.size()) {
@@ -105,13 +104,18 @@ void BlockEngine::warp_operation(unsigned mask, WarpOperation operation, void* p
              other.line, file, line);
       }
     }
-    warp.open.push_back({mask, 0, operation, function, file, line});
+    const int first = __builtin_ctz(mask);
+    char* const order = &warp.order[first][warp.completed[first] % 2];
+    warp.open.push_back({mask, 0, operation, function, file, line, order});
   }
   Rendezvous& meeting = warp.open[i];
   if (meeting.operation != operation || !same_place(meeting.file, meeting.line, file, line)) {
     fail("lanes of one warp meet in different operations, at %s:%d and %s:%d", meeting.file,
          meeting.line, file, line);
   }
+  void* const order =
+      operation == WarpOperation::Sync || config().shuffles_order_memory ? meeting.order : nullptr;
+  if (order != nullptr) order_release(order);
   meeting.arrived |= 1u << lane;
   Thread& self = thread(me);
   self.state = State::AtWarpOperation;
@@ -125,7 +129,7 @@ void BlockEngine::warp_operation(unsigned mask, WarpOperation operation, void* p
     wait_here();
     self.state = State::Ready;
   }
-  if (orders_memory) order_acquire(&warp);
+  if (order != nullptr) order_acquire(order);
 }
 
 /// Carries the operation out if no lane is missing. The current thread, if it is one of the lanes,
@@ -137,6 +141,7 @@ void BlockEngine::complete_if_all_here(size_t warp_number, size_t rendezvous) {
   if ((meeting.arrived & needed) != needed) return;
   warp.open[rendezvous] = warp.open.back();
   warp.open.pop_back();
+  ++warp.completed[__builtin_ctz(meeting.mask)];
   const int first = static_cast<int>(warp_number) * 32;
   if (meeting.function != nullptr) {
     void* payload[32] = {};
