@@ -47,9 +47,10 @@ programs=(tests/cuda/gpu_tests tools/bench tools/train)
 
 # stage FOLDER: builds the programs and puts them into FOLDER, with the libraries that a machine may lack.
 stage() {
-  local folder=$1 root=${here%/tools} program path
+  local folder=$1 root=${here%/tools} program path targets=(//third_party/cuda:status //tools:corpus)
+  for program in "${programs[@]}"; do targets+=("//${program%/*}:${program##*/}"); done
   cd -- "$root" || die "$root is gone"
-  ./bazelw build --config=portable --strip=always "${programs[@]/#/\/\/}" || die "the build failed"
+  ./bazelw build --config=portable --strip=always "${targets[@]}" || die "the build failed"
   grep -q '^CUDA toolkit' bazel-bin/third_party/cuda/status.txt ||
     die "without a CUDA toolkit there is nothing to check: $(cat bazel-bin/third_party/cuda/status.txt)"
   mkdir -p -- "$folder/bin" "$folder/lib" || die "cannot write $folder"
