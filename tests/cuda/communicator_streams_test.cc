@@ -25,7 +25,7 @@ class DeferredStreams : public ::testing::TestWithParam<Placement> {
 TEST_P(DeferredStreams, WaitForEachOther) {
   const Placement placement = GetParam();
   const int ranks = static_cast<int>(placement.size());
-  const Shape shape{200000};  // while one rank reads them, another could overwrite them
+  const Shape shape{kManyElements};
   std::vector<std::vector<Tensor>> expected;
   for (const NamedProgram& program : kPrograms) {
     expected.push_back(results_on_cpu(ranks, shape, DType::Float32, program.program));

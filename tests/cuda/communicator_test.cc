@@ -44,8 +44,9 @@ TEST_P(CudaCommunicator, EveryCollectiveHasTheBitsOfTheCpu) {
 
 TEST_P(CudaCommunicator, LargeTensors) {
   for (const NamedProgram& program : kPrograms) {
-    const auto expected = results_on_cpu(ranks(), {300007}, DType::Float32, program.program);
-    const auto results = results_on_devices(options(), {300007}, DType::Float32, program.program);
+    const auto expected = results_on_cpu(ranks(), {kManyElements}, DType::Float32, program.program);
+    const auto results =
+        results_on_devices(options(), {kManyElements}, DType::Float32, program.program);
     for (int rank = 0; rank < ranks(); ++rank) {
       EXPECT_TRUE(bitwise_equal(results[rank], expected[rank])) << program.name;
     }
