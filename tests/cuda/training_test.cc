@@ -1,6 +1,7 @@
 // A tiny GPT trained on a CUDA device against the same on the CPU, which the parity tests tie to
 // one rank in float64.
 #include "tests/cuda/cuda_testing.h"
+#include "tests/model/allocation_run.h"
 #include "tests/model/training_run.h"
 
 namespace shardgrad {
@@ -66,6 +67,13 @@ TEST_P(CudaTraining, TheSameRunTwiceIsBitwiseTheSame) {
   EXPECT_EQ(first.losses, second.losses);
   for (const auto& [name, tensor] : first.parameters) {
     EXPECT_TRUE(reference::bitwise_equal(second.parameters.at(name), tensor)) << name;
+  }
+}
+
+TEST(CudaAllocation, NoneAfterTheFirstStep) {
+  allocator_for(kGpu).set_pass_through(false);
+  for (DType dtype : {DType::Float32, DType::BFloat16}) {
+    for (int tp : {1, 2}) allocation_run::train_steps({tp, 1, true, kGpu, dtype});
   }
 }
 
