@@ -6,13 +6,17 @@
 
 namespace shardgrad {
 
-void add_device_options(CLI::App& app, DeviceOptions& options, const std::string& group) {
+void add_device_option(CLI::App& app, DeviceOptions& options, const std::string& group) {
   app.add_option("--device", options.device,
                  "auto, cpu or cuda; auto takes the GPUs if there is one. Ranks beyond the number "
                  "of GPUs share them")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str()
       ->group(group);
+}
+
+void add_device_options(CLI::App& app, DeviceOptions& options, const std::string& group) {
+  add_device_option(app, options, group);
   app.add_option("--dtype", options.dtype,
                  "fp32; bf16: weights and activations in bfloat16, master weights, optimizer and "
                  "sums in fp32; fp64 for checks")

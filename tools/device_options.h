@@ -17,7 +17,10 @@ struct DeviceOptions {
   bool tf32 = false;            ///< see set_allow_tf32()
 };
 
-/// Adds the three to a command line.
+/// Adds --device to a command line.
+void add_device_option(CLI::App& app, DeviceOptions& options, const std::string& group);
+
+/// Adds all three.
 void add_device_options(CLI::App& app, DeviceOptions& options, const std::string& group);
 
 /// The dtype of weights and activations.

@@ -1,14 +1,16 @@
 // The classic check of tensor parallelism: one forward and backward pass of a small GPT on tp ranks
-// against one rank, dropout on.
+// against one rank on the CPU, dropout on.
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <vector>
 
 #include "model/gpt_model.h"
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
 #include "tensor/kernels/random.h"
 #include "tensor/kernels/reduce.h"
+#include "tools/device_options.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -43,16 +45,16 @@ struct PassResult {
 };
 
 double max_difference(const Tensor& a, const Tensor& b) {
-  Tensor difference = Tensor::empty({1}, DType::Float64);
+  Tensor difference = Tensor::empty({1}, DType::Float64, a.device());
   kernels::max_abs_difference(a, b, difference);
   return difference.item();
 }
 
-PassResult run_pass(int tp) {
+PassResult run_pass(const std::vector<Device>& devices) {
   PassResult result;
-  result.difference_to_rank0.resize(tp);
-  run_ranks(tp, 0, [&](Communicator& world) {
-    GPTModel model(check_config(), world);
+  result.difference_to_rank0.resize(devices.size());
+  run_ranks({devices}, [&](Communicator& world) {
+    GPTModel model(check_config(), world, {DType::Float32, devices[world.rank()]});
     initialize_parameters(model, kSeed);
     ForwardContext context;
     context.training = true;
@@ -65,19 +67,21 @@ PassResult run_pass(int tp) {
     result.difference_to_rank0[world.rank()] = max_difference(output.logits.value(), rank0_logits);
     for (const auto& [name, parameter] : model.named_parameters()) {
       Tensor global = gather_shards(parameter->variable.gradient(), parameter->shard, world);
-      if (world.rank() == 0) result.gradients[name] = std::move(global);
+      if (world.rank() == 0) result.gradients[name] = global.to(Device{});
     }
     if (world.rank() == 0) {
-      result.logits = output.logits.value();
+      result.logits = output.logits.value().to(Device{});
       result.loss = output.loss.value().item();
     }
   });
   return result;
 }
 
-void check(int tp) {
-  const PassResult parallel = run_pass(tp), single = run_pass(1);
+void check(int tp, const DeviceOptions& options) {
+  const std::vector<Device> devices = devices_of_ranks(options, tp);
+  const PassResult parallel = run_pass(devices), single = run_pass({Device{}});
   fmt::print("world_size: {}\n", tp);
+  if (devices.front().type == DeviceType::Cuda) fmt::print("device: {}\n", describe(devices));
   for (int rank = 0; rank < tp; ++rank) {
     const double difference = parallel.difference_to_rank0[rank];
     fmt::print("rank {}: max diff vs rank0: {}\n", rank,
@@ -110,12 +114,14 @@ int main(int argc, char** argv) {
   return shardgrad::run_program("forward_tp", [&] {
     CLI::App app(
         "Runs a small GPT forward and backward on tp tensor-parallel ranks and compares with one "
-        "rank.",
+        "rank on the CPU.",
         "forward_tp");
     int tp = 2;
     app.add_option("--tp", tp, "Tensor-parallel ranks: 1, 2 or 4")
         ->check(shardgrad::at_least(1, shardgrad::kMostThreads))
         ->capture_default_str();
-    if (shardgrad::parse_command_line(app, argc, argv)) shardgrad::check(tp);
+    shardgrad::DeviceOptions device;
+    shardgrad::add_device_option(app, device, "Options");
+    if (shardgrad::parse_command_line(app, argc, argv)) shardgrad::check(tp, device);
   });
 }
