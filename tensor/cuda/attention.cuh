@@ -119,12 +119,12 @@ __device__ inline void for_each_tile(std::int64_t first, std::int64_t end, const
 }
 
 /// Writes the warp's sums to rows [first, first + kStripe) of a head, which are `leading` apart:
-/// through `stripe`, in shared memory, where its owned rows were.
+/// through `stripe`, in shared memory, where its owned rows were. No lane reads those any more: a
+/// barrier of the warp stands between.
 template <class Tiles, class T>
 __device__ inline void store_sums(const AttentionShape& shape, bool packed,
                                   const typename Tiles::Map& map, typename Tiles::Sums& sums,
                                   T* stripe, T* head, std::int64_t leading, std::int64_t first) {
-  __syncwarp();
   sums.template store<Tiles::kStride>(map, stripe);
   __syncwarp();
   constexpr int kSize = Pack<T>::kSize, kPacksOfRow = Tiles::kDim / kSize;

@@ -38,11 +38,12 @@ __device__ inline void load_operand(Operand<Use, __nv_bfloat16, Layout>& operand
 /// where that is not so, the kernel ends in an error.
 class TensorMap {
  public:
-  /// `scratch` is shared memory of the warp, as large as a fragment; free again afterwards.
+  /// `scratch` is shared memory of the warp, as large as a fragment; free again after a barrier.
   __device__ explicit TensorMap(float* scratch) {
     for (int i = lane_of_warp(); i < kFragmentEdge * kFragmentEdge; i += 32) {
       scratch[i] = static_cast<float>(i);
     }
+    // barrier kept: loads of fragments bring the lanes together, but order no memory on a GPU
     __syncwarp();
     Accumulators places;
     nvcuda::wmma::load_matrix_sync(places, scratch, kFragmentEdge, nvcuda::wmma::mem_row_major);
@@ -58,11 +59,11 @@ class TensorMap {
     for (int i = lane_of_warp(); i < kFragmentEdge * kFragmentEdge; i += 32) {
       numbers[i] = __float2bfloat16(static_cast<float>(i));  // exact
     }
+    // barrier kept: as above
     __syncwarp();
     check_operand<nvcuda::wmma::matrix_a, nvcuda::wmma::row_major>(numbers);
     check_operand<nvcuda::wmma::matrix_b, nvcuda::wmma::row_major>(numbers);
     check_operand<nvcuda::wmma::matrix_b, nvcuda::wmma::col_major>(numbers);
-    __syncwarp();
   }
   /// Of a tile of several fragments below each other.
   __device__ int row(int slot) const {
@@ -153,21 +154,22 @@ struct TensorTile {
   template <class Combine>
   static __device__ void reduce_rows(const Map& map, const A (&values)[kSlots], A* scratch,
                                      A* of_row, const Combine& combine) {
-    constexpr int kPairsOfRow = kEdge / 2;  // two lanes combine those of a row
-    const int lane = lane_of_warp();
+    constexpr int kPairsOfRow = kEdge / 2;
+    // Two lanes combine the pairs of a row.
+    const int row = lane_of_warp() % kEdge, half = lane_of_warp() / kEdge;
 #pragma unroll
     for (int i = 0; i < kFragmentRows; ++i) {
+      if (i > 0) __syncwarp();
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair) {
         scratch[map.row(pair) * kPairsOfRow + map.column(pair) / 2] = values[i * kPairs + pair];
       }
       __syncwarp();
-      const Pack<A> half = load_pack(scratch + lane * (kPairsOfRow / 2));
+      const Pack<A> pairs = load_pack(scratch + row * kPairsOfRow + half * (kPairsOfRow / 2));
       A result =
-          combine(combine(half.value[0], half.value[1]), combine(half.value[2], half.value[3]));
-      result = combine(result, __shfl_xor_sync(kAllLanes, result, 1));
-      if (lane % 2 == 0) of_row[i * kEdge + lane / 2] = result;
-      __syncwarp();
+          combine(combine(pairs.value[0], pairs.value[1]), combine(pairs.value[2], pairs.value[3]));
+      result = combine(result, __shfl_xor_sync(kAllLanes, result, kEdge));
+      if (half == 0) of_row[i * kEdge + row] = result;
     }
   }
 
