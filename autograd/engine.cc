@@ -67,6 +67,7 @@ void backward(const Variable& loss, double seed) {
       node->backward(gradients);
     }
     node->backward = nullptr;
+    node->recompute = nullptr;
     node->gradient = Tensor();
     node->inputs.clear();
   }

@@ -15,7 +15,8 @@ struct Node {
   bool is_leaf = true;
   bool used = false;  // backward has run: inputs and function are gone
 
-  // Of the variable this node stands for.
+  // Of the gradient. A leaf collects its own in the accumulation dtype of its value, since it may
+  // be a sum over many micro-batches; what an operation passes on has the dtype of its value.
   Shape shape;
   DType dtype = DType::Float32;
   Device device;
@@ -26,6 +27,7 @@ struct Node {
 
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient may flow
   std::function<void(Gradients&)> backward;
+  std::function<Tensor()> recompute;               // the value again; see Variable::set_recompute()
   std::vector<std::function<void()>> ready_hooks;  // leaves only
 
   Node() = default;

@@ -9,10 +9,10 @@ namespace {
 // Whether this thread records operations. A property of the thread, as a rank is a thread.
 thread_local bool recording = true;
 
-std::shared_ptr<Node> make_node(const Tensor& value) {
+std::shared_ptr<Node> make_node(const Tensor& value, DType gradient_dtype) {
   auto node = std::make_shared<Node>();
   node->shape = value.shape();
-  node->dtype = value.dtype();
+  node->dtype = gradient_dtype;
   node->device = value.device();
   return node;
 }
@@ -30,6 +30,7 @@ Node::~Node() {
     orphans.pop_back();
     if (node.use_count() != 1) continue;
     node->backward = nullptr;
+    node->recompute = nullptr;
     for (auto& input : node->inputs) orphans.push_back(std::move(input));
     node->inputs.clear();
   }
@@ -41,7 +42,7 @@ Variable::Variable(Tensor value, bool requires_grad) : value_(std::move(value)) 
   require(value_.dtype() != DType::Int32, "Variable",
           "a gradient needs a floating dtype, not {}; pass requires_grad=false",
           name_of(value_.dtype()));
-  node_ = make_node(value_);
+  node_ = make_node(value_, accumulation_dtype(value_.dtype()));
 }
 
 Node& Variable::leaf_node(const char* where) const {
@@ -59,12 +60,22 @@ void Variable::clear_gradient() { leaf_node("Variable::clear_gradient").has_grad
 
 void Variable::set_gradient_buffer(Tensor buffer) {
   Node& node = leaf_node("Variable::set_gradient_buffer");
-  require(buffer.shape() == node.shape && buffer.dtype() == node.dtype && buffer.is_contiguous(),
-          "Variable::set_gradient_buffer", "the buffer is {} {}; expected contiguous {} {}",
-          name_of(buffer.dtype()), buffer.shape().to_string(), name_of(node.dtype),
-          node.shape.to_string());
+  require(buffer.shape() == node.shape && buffer.dtype() == node.dtype &&
+              buffer.device() == node.device && buffer.is_contiguous(),
+          "Variable::set_gradient_buffer",
+          "the buffer is {} {} on {}; expected contiguous {} {} on {}", name_of(buffer.dtype()),
+          buffer.shape().to_string(), buffer.device().to_string(), name_of(node.dtype),
+          node.shape.to_string(), node.device.to_string());
   node.gradient = std::move(buffer);
   node.has_gradient = false;
+}
+
+SavedTensor Variable::saved() const {
+  return node_ != nullptr && node_->recompute ? SavedTensor(node_->recompute) : SavedTensor(value_);
+}
+
+void Variable::set_recompute(std::function<Tensor()> recompute) {
+  if (node_ != nullptr) node_->recompute = std::move(recompute);
 }
 
 void Variable::on_gradient_ready(std::function<void()> hook) {
@@ -72,6 +83,11 @@ void Variable::on_gradient_ready(std::function<void()> hook) {
 }
 
 bool Gradients::needed(int input) const { return node_.inputs.at(input) != nullptr; }
+
+DType Gradients::target_dtype(int input) const {
+  require(needed(input), node_.name, "the gradient of input {} is not needed", input);
+  return node_.inputs[input]->dtype;
+}
 
 Gradients::Target Gradients::target(int input) {
   require(needed(input), node_.name, "the gradient of input {} is not needed", input);
@@ -91,9 +107,13 @@ Gradients::Target Gradients::target(int input) {
 void Gradients::add(int input, Tensor gradient) {
   if (!needed(input)) return;
   Node& node = *node_.inputs[input];
-  require(gradient.shape() == node.shape && gradient.dtype() == node.dtype, node_.name,
-          "the gradient of input {} is {} {}; expected {} {}", input, name_of(gradient.dtype()),
-          gradient.shape().to_string(), name_of(node.dtype), node.shape.to_string());
+  require(gradient.shape() == node.shape &&
+              accumulation_dtype(gradient.dtype()) == accumulation_dtype(node.dtype) &&
+              gradient.device() == node.device,
+          node_.name, "the gradient of input {} is {} {} on {}; expected {} {} on {}", input,
+          name_of(gradient.dtype()), gradient.shape().to_string(), gradient.device().to_string(),
+          name_of(node.dtype), node.shape.to_string(), node.device.to_string());
+  gradient = gradient.to(node.dtype);
   if (!node.is_leaf && !node.has_gradient) {
     node.gradient = gradient.contiguous();
     node.has_gradient = true;
@@ -119,7 +139,7 @@ Variable record(const char* name, std::vector<Variable> inputs, Tensor value,
   for (const Variable& input : inputs) any_needed = any_needed || input.requires_grad();
   if (!any_needed) return result;
   require(result.value().is_contiguous(), name, "the result of an operation must be contiguous");
-  result.node_ = make_node(result.value());
+  result.node_ = make_node(result.value(), result.value().dtype());
   result.node_->name = name;
   result.node_->is_leaf = false;
   result.node_->backward = std::move(backward);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/saved_tensor.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad {
@@ -33,14 +34,16 @@ class Variable {
   /// Write access to a leaf's value, for optimizers and loaders. The graph does not see the change.
   Tensor& mutable_value() { return value_; }
 
-  /// The gradient that backward() has collected in this leaf; undefined when there is none.
+  /// The gradient that backward() has collected in this leaf, in the accumulation dtype of the
+  /// value; undefined when there is none.
   Tensor gradient() const;
 
   /// Forgets a leaf's gradient. Its memory is kept: the next gradient overwrites it.
   void clear_gradient();
 
-  /// Makes `buffer` (the value's shape and dtype) the memory in which this leaf's gradient is
-  /// collected, e.g. a view of one flat buffer for all parameters. Its content does not count.
+  /// Makes `buffer` (the value's shape, its accumulation dtype) the memory in which this leaf's
+  /// gradient is collected, e.g. a view of one flat buffer for all parameters. Its content does not
+  /// count.
   void set_gradient_buffer(Tensor buffer);
 
   /// Calls `hook` during each backward() as soon as this leaf's gradient is complete.
@@ -49,6 +52,16 @@ class Variable {
   /// The value alone, moved out of the variable: with no other handle left, an operation may then
   /// write into its memory.
   Tensor release_value() && { return std::move(value_); }
+
+  /// The value for the backward pass of an operation that reads it: a handle on it, or the way to
+  /// compute it again.
+  SavedTensor saved() const;
+
+  /// Lets the backward passes of later operations compute this value again instead of keeping it:
+  /// for the output of a cheap operation whose inputs are kept anyway. `recompute` gives the same
+  /// numbers up to rounding; it is dropped with the operation's own backward function, and at once
+  /// when no gradient flows into this variable.
+  void set_recompute(std::function<Tensor()> recompute);
 
  private:
   friend class Gradients;
@@ -78,7 +91,7 @@ class Gradients {
 
   /// Where to write the gradient of an input.
   struct Target {
-    Tensor gradient;  ///< the input's shape, contiguous
+    Tensor gradient;  ///< the input's shape and dtype (a leaf's: accumulation dtype), contiguous
     bool accumulate;  ///< add to what it holds; when false it is uninitialised, overwrite it
   };
   /// The memory that collects the gradient of `input`, for a kernel that can add to it: a GEMM with
@@ -86,8 +99,13 @@ class Gradients {
   /// target be let go of before that of another input, which may be the same variable.
   Target target(int input);
 
-  /// Hands over a finished gradient of `input`. The tensor is kept, not copied, unless something is
-  /// there to add it to.
+  /// The dtype in which the gradient of `input`, which must be needed, is collected: the input's
+  /// own, or if it is a leaf its accumulation dtype.
+  DType target_dtype(int input) const;
+
+  /// Hands over a finished gradient of `input`, in the dtype of the input or in its accumulation
+  /// dtype. The tensor is kept, not copied, unless something is there to add it to or its dtype is
+  /// not the one that is collected.
   void add(int input, Tensor gradient);
 
   /// output() itself when nobody else holds it, so that a gradient may be computed in place;

@@ -2,27 +2,22 @@
 
 #include <cmath>
 
-#include "autograd/functions/gelu.h"
-
 namespace shardgrad {
 
-FeedForward::FeedForward(const GPTConfig& config, std::int64_t layer, Communicator& tensor_parallel,
+FeedForward::FeedForward(const GPTConfig& config, Communicator& tensor_parallel,
                          const ParameterOptions& options)
     : gelu_(config.gelu),
       expansion_(config.d_model, config.d_ff, /*bias=*/true, /*gather_output=*/false,
                  tensor_parallel, {options, config.initializer_range}),
       projection_(config.d_ff, config.d_model, /*bias=*/true, /*input_is_parallel=*/true,
                   tensor_parallel,
-                  {options, config.initializer_range / std::sqrt(2.0 * config.n_layers)}),
-      dropout_(config.dropout, "feed_forward", layer) {
+                  {options, config.initializer_range / std::sqrt(2.0 * config.n_layers)}) {
   register_module("expansion", expansion_);
   register_module("projection", projection_);
 }
 
-Variable FeedForward::forward(Variable x, const Variable& residual,
-                              const ForwardContext& context) const {
-  Variable y = projection_.forward(gelu(expansion_.forward(std::move(x)), gelu_));
-  return dropout_.forward_add(std::move(y), residual, context);
+Variable FeedForward::forward(Variable x) const {
+  return projection_.forward(expansion_.forward_gelu(std::move(x), gelu_));
 }
 
 }  // namespace shardgrad

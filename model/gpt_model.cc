@@ -17,9 +17,9 @@ const GPTConfig& validated(const GPTConfig& config, const Communicator& tensor_p
 }
 
 void require_shape(const Tensor& tensor, const Shape& shape, const char* what) {
-  require(tensor.dtype() == DType::Int32 && tensor.shape() == shape, kName,
-          "{} is {} {}; expected int32 {}", what, name_of(tensor.dtype()),
-          tensor.shape().to_string(), shape.to_string());
+  require(tensor.dtype() == DType::Int32 && tensor.shape() == shape && tensor.device() == Device{},
+          kName, "{} is {} {} on {}; expected int32 {} on the host", what, name_of(tensor.dtype()),
+          tensor.shape().to_string(), tensor.device().to_string(), shape.to_string());
 }
 
 // 0..T-1 for each of B sequences, [B*T].
@@ -73,6 +73,7 @@ Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attentio
   require(input_ids.rank() == 2 && input_ids.dtype() == DType::Int32 && input_ids.numel() > 0,
           kName, "input_ids is {} {}; expected int32 [B, T]", name_of(input_ids.dtype()),
           input_ids.shape().to_string());
+  require_shape(input_ids, input_ids.shape(), "input_ids");
   const std::int64_t batch = input_ids.size(0), tokens = input_ids.size(1);
   require(tokens <= config_.max_position_embeddings, kName,
           "{} tokens are more than max_position_embeddings {}; shorten the sequence", tokens,
@@ -81,12 +82,15 @@ Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attentio
   ForwardContext layer_context = context;
   layer_context.tokens = tokens;
   const Tensor ids = input_ids.contiguous().reshape({batch * tokens});
-  const Tensor mask = attention_mask.defined() ? attention_mask.contiguous() : Tensor();
-  Variable x = embedding_dropout_.forward(
+  const Tensor mask = attention_mask.defined()
+                          ? attention_mask.contiguous().to(head_->variable.value().device())
+                          : Tensor();
+  ResidualStream stream;
+  stream.value = embedding_dropout_.forward(
       add(token_embedding_.forward(ids), position_embedding_.forward(positions(batch, tokens))),
       layer_context);
-  for (const auto& block : blocks_) x = block->forward(x, mask, layer_context);
-  return final_norm_.forward(x);
+  for (const auto& block : blocks_) stream = block->forward(std::move(stream), mask, layer_context);
+  return final_norm_.forward(stream);
 }
 
 Variable GPTModel::local_logits(Variable hidden) const {

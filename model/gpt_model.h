@@ -30,7 +30,8 @@ class GPTModel : public Module {
 
   /// Logits of every position and, with `labels`, the mean loss of predicting token t + 1 from
   /// tokens 0..t: the shift is made here, so labels may be the input_ids themselves.
-  /// input_ids, attention_mask, labels int32 [B, T]. attention_mask (or undefined): 0 hides a token
+  /// input_ids, attention_mask, labels int32 [B, T] on the host, where they are checked; copies go
+  /// to the model's device. attention_mask (or undefined): 0 hides a token
   /// from all others; a row may be hidden whole. labels (or undefined): -100 counts for nothing.
   /// @throws Error for an id outside the vocabulary, T above max_position_embeddings, or shapes
   /// that do not fit.

@@ -7,16 +7,18 @@
 
 namespace shardgrad {
 
-/// x = x + dropout(attention(LN(x))); x = x + FeedForward(LN(x)): pre-LN (Xiong et al.,
-/// arXiv:2002.04745).
+/// x = x + dropout(attention(LN(x))); x = x + dropout(FeedForward(LN(x))): pre-LN (Xiong et al.,
+/// arXiv:2002.04745). Each sum is formed together with the norm that follows it, the second one by
+/// the next block.
 class TransformerBlock : public Module {
  public:
   TransformerBlock(const GPTConfig& config, std::int64_t layer, Communicator& tensor_parallel,
                    const ParameterOptions& options);
 
-  /// x [B*T, d_model] -> [B*T, d_model]; key_padding_mask int32 [B, T] or undefined.
-  Variable forward(const Variable& x, const Tensor& key_padding_mask,
-                   const ForwardContext& context) const;
+  /// The stream after this block, its second branch pending. key_padding_mask int32 [B, T] on the
+  /// stream's device, or undefined.
+  ResidualStream forward(ResidualStream stream, const Tensor& key_padding_mask,
+                         const ForwardContext& context) const;
 
  private:
   LayerNorm attention_norm_;
@@ -24,6 +26,7 @@ class TransformerBlock : public Module {
   Dropout attention_dropout_;
   LayerNorm feed_forward_norm_;
   FeedForward feed_forward_;
+  Dropout feed_forward_dropout_;
 };
 
 }  // namespace shardgrad

@@ -14,13 +14,11 @@ DropoutMask Dropout::mask(const ForwardContext& context, std::int64_t first_elem
 }
 
 Variable Dropout::forward(const Variable& x, const ForwardContext& context) const {
-  return dropout(x, mask(context, context.first_row() * x.size(-1)));
+  return dropout(x, token_mask(context, x.size(-1)));
 }
 
-Variable Dropout::forward_add(Variable x, const Variable& residual,
-                              const ForwardContext& context) const {
-  const DropoutMask drawn = mask(context, context.first_row() * x.size(-1));
-  return dropout_add(std::move(x), residual, drawn);
+DropoutMask Dropout::token_mask(const ForwardContext& context, std::int64_t columns) const {
+  return mask(context, context.first_row() * columns);
 }
 
 }  // namespace shardgrad

@@ -19,8 +19,9 @@ class Dropout {
   /// dropout(x); x [B*T, D]. x itself when not training.
   Variable forward(const Variable& x, const ForwardContext& context) const;
 
-  /// residual + dropout(x), in place of x when it was moved in. x, residual [B*T, D].
-  Variable forward_add(Variable x, const Variable& residual, const ForwardContext& context) const;
+  /// The mask of a token matrix [B*T, columns]: for a function that applies it together with
+  /// something else.
+  DropoutMask token_mask(const ForwardContext& context, std::int64_t columns) const;
 
   /// The mask of a tensor whose first element has global index `first_element`.
   DropoutMask mask(const ForwardContext& context, std::int64_t first_element) const;

@@ -18,6 +18,9 @@ Variable Embedding::forward(const Tensor& ids) const {
 }
 
 void check_ids(const Tensor& ids, std::int64_t limit, const char* where) {
+  require(ids.device() == Device{}, where,
+          "the ids are on {}; expected them on the host, where they are checked",
+          ids.device().to_string());
   const Tensor dense = ids.contiguous();
   const std::int32_t* id = dense.data<std::int32_t>();
   for (std::int64_t i = 0; i < dense.numel(); ++i) {

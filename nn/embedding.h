@@ -12,14 +12,15 @@ class Embedding : public Module {
   Embedding(std::int64_t num_embeddings, std::int64_t d_model, double standard_deviation = 0.02,
             const ParameterOptions& options = {});
 
-  /// ids int32 [M] -> [M, d_model]. @throws Error for an id outside [0, num_embeddings).
+  /// ids int32 [M] on the host -> [M, d_model]. @throws Error for an id outside
+  /// [0, num_embeddings).
   Variable forward(const Tensor& ids) const;
 
  private:
   ParameterPointer weight_;
 };
 
-/// @throws Error, naming `where`, unless every element of ids (int32) is in [0, limit).
+/// @throws Error, naming `where`, unless ids (int32) are on the host and all in [0, limit).
 void check_ids(const Tensor& ids, std::int64_t limit, const char* where);
 
 }  // namespace shardgrad

@@ -16,4 +16,13 @@ Variable LayerNorm::forward(const Variable& x) const {
   return layer_norm(x, weight_->variable, bias_->variable, epsilon_);
 }
 
+Variable LayerNorm::forward(ResidualStream& stream) const {
+  if (!stream.branch.defined()) return forward(stream.value);
+  ResidualLayerNorm result =
+      residual_layer_norm(std::move(stream.branch), stream.value, stream.mask, weight_->variable,
+                          bias_->variable, epsilon_);
+  stream = {std::move(result.sum), Variable(), {}};
+  return std::move(result.normalized);
+}
+
 }  // namespace shardgrad

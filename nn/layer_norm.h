@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nn/module.h"
+#include "nn/residual_stream.h"
 
 namespace shardgrad {
 
@@ -15,6 +16,10 @@ class LayerNorm : public Module {
 
   /// x [M, features] -> [M, features].
   Variable forward(const Variable& x) const;
+
+  /// Adds the pending branch of `stream`, if it has one, to the stream, and returns the normalised
+  /// stream [M, features]; both in one pass over memory.
+  Variable forward(ResidualStream& stream) const;
 
  private:
   double epsilon_;

@@ -36,16 +36,20 @@ void Module::register_module(std::string name, const Module& child) {
 
 void initialize_parameters(const Module& module, std::uint64_t seed) {
   for (const auto& [name, parameter] : module.named_parameters()) {
-    Tensor& value = parameter->variable.mutable_value();
+    Tensor& parameter_value = parameter->variable.mutable_value();
     const Initializer& initializer = parameter->initializer;
-    value.fill(initializer.kind == Initializer::Kind::Ones ? 1.0 : 0.0);
+    parameter_value.fill(initializer.kind == Initializer::Kind::Ones ? 1.0 : 0.0);
     if (initializer.kind != Initializer::Kind::Normal) continue;
     const RandomStream stream{seed, hash_name(name)};
+    // Drawn on the host for any device: the mathematical functions of two processors need not round
+    // alike.
+    Tensor value = parameter_value.to(Device{});
     const Tensor elements = value.reshape({value.numel()});
     parameter->shard.for_each_run([&](std::int64_t local, std::int64_t global, std::int64_t count) {
       Tensor run = elements.slice(0, local, count);
       kernels::fill_normal(run, stream, global, 0.0, initializer.standard_deviation);
     });
+    if (parameter_value.device() != value.device()) parameter_value.copy_from(value);
   }
 }
 

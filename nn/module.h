@@ -41,7 +41,7 @@ class Module {
 
 /// Fills every parameter of `module` from its Initializer. A normal draw is a pure function of
 /// (seed, the parameter's full name, the element's index in the global tensor): a shard holds
-/// exactly its slice of what one rank alone would draw. Padding is zero.
+/// exactly its slice of what one rank alone would draw, on any device. Padding is zero.
 void initialize_parameters(const Module& module, std::uint64_t seed);
 
 /// The number of elements of all parameters, counted globally (a shard counts as its whole tensor).

@@ -1,5 +1,6 @@
 #include "parallel/column_parallel_linear.h"
 
+#include "autograd/functions/gelu.h"
 #include "autograd/functions/linear.h"
 #include "parallel/regions.h"
 #include "parallel/sharding.h"
@@ -31,6 +32,13 @@ Variable ColumnParallelLinear::forward(Variable x) const {
   Variable y = linear(copy_to_tensor_parallel(std::move(x), tensor_parallel_), weight_->variable,
                       bias_ ? bias_->variable : Variable());
   return gather_output_ ? gather_from_tensor_parallel(std::move(y), tensor_parallel_) : y;
+}
+
+Variable ColumnParallelLinear::forward_gelu(Variable x, GeluKind kind) const {
+  require(!gather_output_, "ColumnParallelLinear",
+          "the GELU is applied to this rank's features alone; expected gather_output = false");
+  return linear_gelu(copy_to_tensor_parallel(std::move(x), tensor_parallel_), weight_->variable,
+                     bias_ ? bias_->variable : Variable(), kind);
 }
 
 }  // namespace shardgrad

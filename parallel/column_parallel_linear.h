@@ -4,6 +4,7 @@
 #include "nn/module.h"
 #include "parallel/communicator.h"
 #include "parallel/parallel_linear_options.h"
+#include "tensor/kernels/gelu.h"
 
 namespace shardgrad {
 
@@ -22,6 +23,10 @@ class ColumnParallelLinear : public Module {
   /// x [M, in_features], replicated -> [M, out_features / tp], or [M, out_features] if
   /// gather_output.
   Variable forward(Variable x) const;
+
+  /// gelu(forward(x)), with bias and GELU in the epilogue of the matrix product where the device
+  /// can. @throws Error if gather_output.
+  Variable forward_gelu(Variable x, GeluKind kind) const;
 
  private:
   Communicator& tensor_parallel_;

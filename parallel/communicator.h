@@ -29,9 +29,12 @@ struct CommunicationStats {
 
 /// A group of ranks, seen from one of them. Every rank of the group makes the same calls in the
 /// same order, with tensors of the same shape and dtype, from one thread at a time. Tensors are
-/// contiguous. Sums are formed in rank order, so every rank holds the same bits after an
-/// all_reduce, and a run repeats bit for bit. A group of one rank does no work beyond filling its
-/// outputs.
+/// contiguous. Sums are formed in one order, so every rank holds the same bits after an all_reduce,
+/// and a run repeats bit for bit: the order of the ranks, but in NCCL, which has its own. Sums of
+/// bfloat16 are rounded once. A group of one rank does no work beyond filling its outputs.
+///
+/// A call on CUDA tensors is queued in the calling thread's stream, as a kernel is: it returns when
+/// its work may still be to come, and what the thread queues after it comes after it.
 ///
 /// If a rank fails, every call of the others throws Error naming that rank and its message, also
 /// calls that are already waiting. Messages name ranks by their number in the world.
@@ -42,7 +45,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
 
-  /// x = reduction of x over the ranks, in place. float32, float64 or int32.
+  /// x = reduction of x over the ranks, in place.
   void all_reduce(Tensor& x, ReduceOp op = ReduceOp::Sum);
 
   /// output = the inputs of all ranks one after the other, in rank order: with an input [n, ...] an
@@ -62,7 +65,7 @@ class Communicator {
   void send(const Tensor& x, int destination);
   void receive(Tensor& x, int source);
 
-  /// Returns when every rank has called it.
+  /// Returns when every rank has called it. Waits for no device.
   void barrier();
 
   /// New groups of the ranks that pass the same `color`, ordered by (key, rank). Every rank calls
@@ -74,6 +77,10 @@ class Communicator {
   /// Error `rank R failed: reason`, where R is this rank. The first reason wins. Called by the
   /// launcher when this rank throws.
   virtual void abort(const std::string& reason) noexcept = 0;
+
+  /// Throws what has become of calls that have returned already. Called by the launcher when the
+  /// rank is done, and the work in its stream.
+  virtual void finish() {}
 
   const CommunicationStats& stats() const { return stats_; }
   void reset_stats() { stats_ = {}; }

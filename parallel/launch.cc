@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "parallel/thread_communicator.h"
 #include "tensor/allocator.h"
+#include "tensor/cuda/runtime.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad {
@@ -82,33 +84,54 @@ int threads_per_rank(int world_size, int requested) {
 void run_ranks(int world_size, int intra_op_threads,
                const std::function<void(Communicator&)>& body) {
   require(world_size >= 1, "run_ranks", "world_size {} is below 1", world_size);
-  require(intra_op_threads >= 0, "run_ranks",
+  RunOptions options;
+  options.devices.resize(world_size);
+  options.intra_op_threads = intra_op_threads;
+  run_ranks(options, body);
+}
+
+void run_ranks(const RunOptions& options, const std::function<void(Communicator&)>& body) {
+  require(options.intra_op_threads >= 0, "run_ranks",
           "intra_op_threads {} is negative; choose 0 for an equal share of the cores",
-          intra_op_threads);
+          options.intra_op_threads);
+  const CommunicatorBackend backend = choose_backend(options.devices, options.backend);
+  const int world_size = static_cast<int>(options.devices.size());
   const int cores = available_cores();
-  const int threads = threads_per_rank(world_size, intra_op_threads);
+  const int threads = threads_per_rank(world_size, options.intra_op_threads);
   const bool each_thread_has_a_core = world_size <= cores / threads;
   const auto world = std::make_shared<ThreadWorld>(world_size, each_thread_has_a_core);
   std::vector<int> ranks(world_size);
   std::iota(ranks.begin(), ranks.end(), 0);
   const std::shared_ptr<ThreadGroup> group = ThreadGroup::create(world, ranks);
 
+  // `communicator` outlives what is thrown: the others have to know of it before it ends.
+  const auto run_body = [&](int rank, std::unique_ptr<Communicator>& communicator) {
+    const Device device = options.devices[rank];
+    if (device.type == DeviceType::Cuda) cuda::use_device(device.index);
+    communicator =
+        make_communicator(backend, device, std::make_unique<ThreadCommunicator>(group, rank));
+    body(*communicator);
+    // What has failed on the device by now is this rank's failure.
+    if (device.type == DeviceType::Cuda) cuda::synchronize();
+    communicator->finish();
+  };
   if (world_size == 1) {
     const IntraOpThreadsScope scope(threads);
-    ThreadCommunicator communicator(group, 0);
-    return body(communicator);
+    std::unique_ptr<Communicator> communicator;
+    return run_body(0, communicator);
   }
 
   FirstFailure first_failure;
   const auto run_rank = [&](int rank) {
+    std::unique_ptr<Communicator> communicator;
     try {
       set_intra_op_threads(threads);
-      ThreadCommunicator communicator(group, rank);
-      body(communicator);
+      run_body(rank, communicator);
       world->finish(rank);
     } catch (...) {
       first_failure.record(*world, rank, std::current_exception());
     }
+    communicator.reset();
     retire_thread();
   };
   std::vector<std::thread> rank_threads;

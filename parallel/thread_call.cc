@@ -6,12 +6,14 @@ namespace shardgrad {
 
 bool agree(const ThreadCall& a, const ThreadCall& b) {
   return std::string_view(a.name) == b.name && a.dtype == b.dtype &&
-         a.shape.numel() == b.shape.numel() && a.op == b.op && a.peer == b.peer;
+         a.device.type == b.device.type && a.shape.numel() == b.shape.numel() && a.op == b.op &&
+         a.peer == b.peer;
 }
 
 std::string to_string(const ThreadCall& call) {
   std::string arguments;
   if (call.dtype) arguments += fmt::format("{} {}", name_of(*call.dtype), call.shape.to_string());
+  if (call.device.type != DeviceType::Cpu) arguments += " on " + call.device.to_string();
   if (call.op) arguments += *call.op == ReduceOp::Sum ? ", sum" : ", max";
   if (call.peer >= 0) arguments += fmt::format(", rank {}", call.peer);
   return fmt::format("{}({})", call.name, arguments);

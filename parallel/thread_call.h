@@ -13,6 +13,7 @@ struct ThreadCall {
   const char* name = "";       ///< a literal, such as "all_reduce"
   std::optional<DType> dtype;  ///< with a tensor only
   Shape shape;
+  Device device;  ///< the tensor's; the host's without one
   std::optional<ReduceOp> op;
   int peer = -1;                ///< root, destination or source: a rank of the group
   const void* input = nullptr;  ///< where the other ranks read this rank's tensor

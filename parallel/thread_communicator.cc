@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "parallel/parallel_copy.h"
-#include "parallel/rank_reduce.h"
+#include "tensor/cuda/runtime.h"
 
 namespace shardgrad {
 namespace {
@@ -13,14 +12,19 @@ std::size_t bytes_of(const Tensor& tensor) {
   return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
 }
 
-ThreadCall make_call(const char* name, const Tensor& tensor) {
-  require(tensor.device().type == DeviceType::Cpu, name,
-          "tensor is on {}; the thread backend takes cpu tensors in this build",
-          tensor.device().to_string());
+ThreadCall describe_call(const char* name, const Tensor& tensor) {
   ThreadCall call;
   call.name = name;
   call.dtype = tensor.dtype();
   call.shape = tensor.shape();
+  call.device = tensor.device();
+  return call;
+}
+
+// The call of a rank whose tensor the others use.
+ThreadCall make_call(const char* name, const Tensor& tensor) {
+  if (tensor.device().type == DeviceType::Cuda) cuda::use_device(tensor.device().index);
+  ThreadCall call = describe_call(name, tensor);
   call.input = tensor.raw_data();
   return call;
 }
@@ -45,68 +49,101 @@ void ThreadCommunicator::abort(const std::string& reason) noexcept {
   group_->world().fail(group_->world_rank(rank_), reason);
 }
 
+void ThreadCommunicator::meet(const char* name, const Tensor& tensor, std::optional<ReduceOp> op,
+                              int root) {
+  ThreadCall call = describe_call(name, tensor);
+  call.op = op;
+  call.peer = root;
+  group_->meet(rank_, call);
+}
+
+// Meets the others, then does this rank's part of the work.
+template <class Work>
+void ThreadCommunicator::perform(const ThreadCall& call, const Work& work) {
+  try {
+    group_->mark_ready(rank_, call.device);
+    group_->meet(rank_, call);
+    group_->carry_out(rank_, work);
+  } catch (const cuda::Failure& failure) {
+    fail(call.name, "{}; the call is {}", failure.text, to_string(call));
+  }
+}
+
 // Each rank reduces its share of the elements and writes it into the buffers of all.
 void ThreadCommunicator::do_all_reduce(Tensor& x, ReduceOp op) {
   ThreadCall call = make_call("all_reduce", x);
   call.op = op;
   call.output = x.raw_data();
-  group_->meet(rank_, call);
-  const std::size_t element_bytes = size_of(x.dtype());
-  const std::int64_t begin = share_begin(x.numel(), element_bytes, rank_, world_size());
-  const std::int64_t end = share_begin(x.numel(), element_bytes, rank_ + 1, world_size());
-  const std::size_t offset = static_cast<std::size_t>(begin) * element_bytes;
-  inputs_.clear();
-  outputs_.clear();
-  for (int rank = 0; rank < world_size(); ++rank) {
-    inputs_.push_back(static_cast<const char*>(call_of(rank).input) + offset);
-    outputs_.push_back(static_cast<char*>(call_of(rank).output) + offset);
-  }
-  reduce_over_ranks(x.dtype(), op, inputs_, outputs_, end - begin);
-  group_->part();
+  perform(call, [&] {
+    const std::size_t element_bytes = size_of(x.dtype());
+    const std::int64_t begin = share_begin(x.numel(), element_bytes, rank_, world_size());
+    const std::int64_t end = share_begin(x.numel(), element_bytes, rank_ + 1, world_size());
+    const std::size_t offset = static_cast<std::size_t>(begin) * element_bytes;
+    inputs_.clear();
+    outputs_.clear();
+    for (int rank = 0; rank < world_size(); ++rank) {
+      const ThreadCall& theirs = call_of(rank);
+      inputs_.add(static_cast<const char*>(theirs.input) + offset, theirs.device);
+      outputs_.add(static_cast<char*>(theirs.output) + offset, theirs.device);
+    }
+    reduce_rank_buffers(x.device(), x.dtype(), op, inputs_, outputs_, end - begin);
+  });
 }
 
 void ThreadCommunicator::do_all_gather(const Tensor& input, Tensor& output) {
-  group_->meet(rank_, make_call("all_gather", input));
-  char* destination = static_cast<char*>(output.raw_data());
-  for (int rank = 0; rank < world_size(); ++rank, destination += bytes_of(input)) {
-    // The rank's own part is there already when it gathers in place.
-    if (destination != input.raw_data()) {
-      parallel_copy(destination, call_of(rank).input, bytes_of(input));
+  perform(make_call("all_gather", input), [&] {
+    char* destination = static_cast<char*>(output.raw_data());
+    for (int rank = 0; rank < world_size(); ++rank, destination += bytes_of(input)) {
+      // The rank's own part is there already when it gathers in place.
+      if (destination != input.raw_data()) {
+        copy_between_ranks(input.device(), destination, call_of(rank).input, bytes_of(input));
+      }
     }
-  }
-  group_->part();
+  });
 }
 
 void ThreadCommunicator::do_reduce_scatter(const Tensor& input, Tensor& output) {
-  group_->meet(rank_, make_call("reduce_scatter", input));
-  inputs_.clear();
-  for (int rank = 0; rank < world_size(); ++rank) {
-    inputs_.push_back(static_cast<const char*>(call_of(rank).input) + rank_ * bytes_of(output));
-  }
-  outputs_.assign(1, output.raw_data());
-  reduce_over_ranks(input.dtype(), ReduceOp::Sum, inputs_, outputs_, output.numel());
-  group_->part();
+  perform(make_call("reduce_scatter", input), [&] {
+    inputs_.clear();
+    outputs_.clear();
+    for (int rank = 0; rank < world_size(); ++rank) {
+      const ThreadCall& theirs = call_of(rank);
+      inputs_.add(static_cast<const char*>(theirs.input) + rank_ * bytes_of(output), theirs.device);
+    }
+    outputs_.add(output.raw_data(), output.device());
+    reduce_rank_buffers(input.device(), input.dtype(), ReduceOp::Sum, inputs_, outputs_,
+                        output.numel());
+  });
 }
 
 void ThreadCommunicator::do_broadcast(Tensor& x, int root) {
   ThreadCall call = make_call("broadcast", x);
   call.peer = root;
-  group_->meet(rank_, call);
-  if (rank_ != root) parallel_copy(x.raw_data(), call_of(root).input, bytes_of(x));
-  group_->part();
+  perform(call, [&] {
+    if (rank_ == root) return;
+    copy_between_ranks(x.device(), x.raw_data(), call_of(root).input, bytes_of(x));
+  });
 }
 
 void ThreadCommunicator::do_send(const Tensor& x, int destination) {
   ThreadCall call = make_call("send", x);
   call.peer = destination;
-  group_->rendezvous().exchange(rank_, call);
+  exchange(call);
 }
 
 void ThreadCommunicator::do_receive(Tensor& x, int source) {
   ThreadCall call = make_call("receive", x);
   call.peer = source;
   call.output = x.raw_data();
-  group_->rendezvous().exchange(rank_, call);
+  exchange(call);
+}
+
+void ThreadCommunicator::exchange(const ThreadCall& call) {
+  try {
+    group_->rendezvous().exchange(rank_, call);
+  } catch (const cuda::Failure& failure) {
+    fail(call.name, "{}; the call is {}", failure.text, to_string(call));
+  }
 }
 
 void ThreadCommunicator::do_barrier() {
@@ -115,7 +152,7 @@ void ThreadCommunicator::do_barrier() {
   group_->meet(rank_, call);
 }
 
-std::unique_ptr<Communicator> ThreadCommunicator::do_split(int color, int key) {
+std::unique_ptr<HostCommunicator> ThreadCommunicator::split_hosts(int color, int key) {
   ThreadCall call;
   call.name = "split";
   call.color = color;

@@ -44,6 +44,29 @@ const ThreadCall& ThreadGroup::call_of(int rank, int reader) const {
   return members_[rank].calls[members_[reader].meetings % 2];
 }
 
+void ThreadGroup::mark_ready(int rank, Device device) {
+  if (device.type == DeviceType::Cuda) members_[rank].ready.record(device.index);
+}
+
+void ThreadGroup::begin_work(int rank) const {
+  if (call_of(rank, rank).device.type == DeviceType::Cpu) return;
+  for (int other = 0; other < size(); ++other) {
+    if (other != rank) members_[other].ready.wait();
+  }
+}
+
+void ThreadGroup::end_work(int rank) {
+  const Device device = call_of(rank, rank).device;
+  if (device.type == DeviceType::Cuda) members_[rank].done.record(device.index);
+}
+
+void ThreadGroup::wait_for_work(int rank) const {
+  if (call_of(rank, rank).device.type == DeviceType::Cpu) return;
+  for (int other = 0; other < size(); ++other) {
+    if (other != rank) members_[other].done.wait();
+  }
+}
+
 std::shared_ptr<ThreadGroup> ThreadGroup::subgroup(int rank, int color,
                                                    const std::vector<int>& world_ranks) {
   std::lock_guard<std::mutex> lock(forming_mutex_);

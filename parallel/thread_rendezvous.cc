@@ -1,10 +1,12 @@
 #include "parallel/thread_rendezvous.h"
 
 #include <chrono>
+#include <exception>
 #include <string_view>
 
-#include "parallel/parallel_copy.h"
+#include "parallel/rank_memory.h"
 #include "parallel/thread_group.h"
+#include "tensor/cuda/runtime.h"
 
 namespace shardgrad {
 namespace {
@@ -14,31 +16,50 @@ constexpr std::chrono::milliseconds kDeadlockCheckInterval{50};
 
 bool is_send(const ThreadCall& call) { return std::string_view(call.name) == "send"; }
 
-void copy_payload(const ThreadCall& a, const ThreadCall& b) {
-  const ThreadCall& sender = is_send(a) ? a : b;
-  const ThreadCall& receiver = is_send(a) ? b : a;
-  parallel_copy(receiver.output, sender.input, sender.shape.numel() * size_of(*sender.dtype));
-}
-
 }  // namespace
 
 ThreadRendezvous::ThreadRendezvous(const ThreadGroup& group)
-    : group_(group), offers_(group.size()) {}
+    : group_(group),
+      ranks_(group.size()),
+      offers_(ranks_),
+      offered_(ranks_),
+      copied_(static_cast<std::size_t>(ranks_) * ranks_) {}
+
+// Copies from the one buffer to the other, on behalf of both ranks.
+void ThreadRendezvous::serve(int rank, const ThreadCall& call, const ThreadCall& theirs) {
+  const ThreadCall& sender = is_send(call) ? call : theirs;
+  const ThreadCall& receiver = is_send(call) ? theirs : call;
+  const bool on_cuda = call.device.type == DeviceType::Cuda;
+  if (on_cuda) offered_[call.peer].wait();
+  copy_between_ranks(call.device, receiver.output, sender.input,
+                     sender.shape.numel() * static_cast<std::int64_t>(size_of(*sender.dtype)));
+  if (on_cuda) copied(rank, call.peer).record(call.device.index);
+}
 
 void ThreadRendezvous::exchange(int rank, const ThreadCall& call) {
+  const bool on_cuda = call.device.type == DeviceType::Cuda;
+  if (on_cuda) offered_[rank].record(call.device.index);
   std::unique_lock<std::mutex> lock(mutex_);
   Offer& theirs = offers_[call.peer];
   const bool peer_waits = theirs.state == State::Waiting && theirs.call.peer == rank &&
                           is_send(theirs.call) != is_send(call);
   if (!peer_waits) {
     offers_[rank] = {call, State::Waiting, ""};
-    return wait_until_served(rank, lock);
+    wait_until_served(rank, lock);
+    if (on_cuda) copied(call.peer, rank).wait();
+    return;
   }
   std::string mismatch;
-  if (call.dtype == theirs.call.dtype && call.shape.numel() == theirs.call.shape.numel()) {
+  std::exception_ptr failure;
+  if (call.dtype == theirs.call.dtype && call.shape.numel() == theirs.call.shape.numel() &&
+      call.device.type == theirs.call.device.type) {
     theirs.state = State::BeingServed;
     lock.unlock();
-    copy_payload(call, theirs.call);
+    try {
+      serve(rank, call, theirs.call);
+    } catch (...) {  // the peer learns of it from the world, once this rank has failed
+      failure = std::current_exception();
+    }
     lock.lock();
   } else {
     mismatch =
@@ -49,6 +70,7 @@ void ThreadRendezvous::exchange(int rank, const ThreadCall& call) {
   }
   theirs.state = State::Served;
   changed_.notify_all();
+  if (failure) std::rethrow_exception(failure);
   require(mismatch.empty(), call.name, "{}", mismatch);
 }
 

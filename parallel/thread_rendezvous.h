@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel/cuda/stream_event.h"
 #include "parallel/thread_call.h"
 
 namespace shardgrad {
@@ -13,7 +14,8 @@ namespace shardgrad {
 class ThreadGroup;
 
 /// Where a send and a receive find each other. Whichever of the two comes second copies from the
-/// sender's buffer straight into the receiver's.
+/// sender's buffer straight into the receiver's. Of CUDA tensors it queues the copy, and the two
+/// ranks' streams wait for each other.
 class ThreadRendezvous {
  public:
   explicit ThreadRendezvous(const ThreadGroup& group);
@@ -35,12 +37,19 @@ class ThreadRendezvous {
   };
 
   void wait_until_served(int rank, std::unique_lock<std::mutex>& lock);
+  void serve(int rank, const ThreadCall& call, const ThreadCall& theirs);
+  // In the stream of `server`: when it is done with the buffer of `client`.
+  cuda::StreamEvent& copied(int server, int client) { return copied_[server * ranks_ + client]; }
   std::string describe_deadlock(int rank) const;
 
   const ThreadGroup& group_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  const int ranks_;
   std::vector<Offer> offers_;  // by rank
+  // In each rank's stream: when the buffer that it offers may be used.
+  std::vector<cuda::StreamEvent> offered_;
+  std::vector<cuda::StreamEvent> copied_;  // see copied()
 };
 
 }  // namespace shardgrad

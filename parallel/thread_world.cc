@@ -21,6 +21,12 @@ void ThreadWorld::fail(int rank, const std::string& message) noexcept {
   notify_groups();
 }
 
+std::string ThreadWorld::failure() const {
+  if (!failed_) return "";
+  std::lock_guard<std::mutex> lock(mutex_);
+  return failure_.empty() ? "a rank failed" : failure_;
+}
+
 void ThreadWorld::finish(int rank) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
   finished_[rank] = true;

@@ -21,6 +21,8 @@ class ThreadWorld {
   bool polls() const { return polls_; }
   int size() const { return static_cast<int>(finished_.size()); }
   bool failed() const { return failed_; }
+  /// "rank 1 failed: ..."; "" while none has.
+  std::string failure() const;
   bool finished(int rank) const { return finished_[rank]; }
 
   /// Releases every rank of every group. The first failure is the one that is reported.

@@ -17,7 +17,8 @@ class VocabParallelEmbedding : public Module {
                          Communicator& tensor_parallel, double standard_deviation = 0.02,
                          const ParameterOptions& options = {});
 
-  /// ids int32 [M] -> [M, d_model], replicated. @throws Error for an id outside the vocabulary.
+  /// ids int32 [M] on the host -> [M, d_model], replicated. @throws Error for an id outside the
+  /// vocabulary.
   Variable forward(const Tensor& ids) const;
 
   /// The table, for an output head that is tied to it.

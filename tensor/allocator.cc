@@ -185,9 +185,14 @@ CachingAllocator& allocator_for(const Device& device) {
 
 void retire_thread() {
   host_allocator().retire_thread();
-  CudaAllocators& all = cuda_allocators();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  for (auto& [index, allocator] : all.by_device) {
+  std::vector<std::pair<int, CachingAllocator*>> devices;
+  {
+    CudaAllocators& all = cuda_allocators();
+    std::lock_guard<std::mutex> lock(all.mutex);
+    for (auto& [index, allocator] : all.by_device) devices.emplace_back(index, &allocator);
+  }
+  // The lock is free again: the work may be waiting for that of a thread which is to allocate.
+  for (const auto& [index, allocator] : devices) {
     try {
       cuda::use_device(index);
       cuda::synchronize();
@@ -195,7 +200,7 @@ void retire_thread() {
       // The device has failed: the rank's own error says so, and its blocks will serve nobody.
       continue;
     }
-    allocator.retire_thread();
+    allocator->retire_thread();
   }
 }
 

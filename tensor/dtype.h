@@ -60,7 +60,45 @@ struct DTypeOf<std::int32_t> {
   static constexpr DType value = DType::Int32;
 };
 
-/// Calls `body(T{})` with T = float or double, whichever `dtype` names.
+/// accumulation_dtype() as a C++ type: float for BFloat16, any other type itself.
+template <class T>
+struct AccumulatorOf {
+  using type = T;
+};
+template <>
+struct AccumulatorOf<BFloat16> {
+  using type = float;
+};
+template <class T>
+using Accumulator = typename AccumulatorOf<T>::type;
+
+/// An element as arithmetic takes it.
+template <class T>
+[[gnu::always_inline]] inline Accumulator<T> widen(T value) {
+  return static_cast<Accumulator<T>>(value);
+}
+
+/// The way back: element = value, rounded. A function because GCC keeps an array for a temporary
+/// BFloat16 that stands in the body of an `omp simd` loop, and then leaves the loop scalar.
+template <class T>
+[[gnu::always_inline]] inline void store(T& element, Accumulator<T> value) {
+  element = static_cast<T>(value);
+}
+
+/// Calls `body(A{})` with A = float or double, whichever `dtype` names: a dtype that sums are kept
+/// in. @throws Error naming `where` for any other dtype.
+template <class Body>
+void dispatch_accumulator(DType dtype, const char* where, Body&& body) {
+  if (dtype == DType::Float32) {
+    body(float{});
+  } else if (dtype == DType::Float64) {
+    body(double{});
+  } else {
+    fail(where, "dtype {} keeps no sums; expected float32 or float64", name_of(dtype));
+  }
+}
+
+/// Calls `body(T{})` with T = float, double or BFloat16, whichever `dtype` names.
 /// @throws Error naming `where` for any other dtype.
 template <class Body>
 void dispatch_floating(DType dtype, const char* where, Body&& body) {
@@ -68,8 +106,11 @@ void dispatch_floating(DType dtype, const char* where, Body&& body) {
     body(float{});
   } else if (dtype == DType::Float64) {
     body(double{});
+  } else if (dtype == DType::BFloat16) {
+    body(BFloat16{});
   } else {
-    fail(where, "dtype {} is not a floating type; expected float32 or float64", name_of(dtype));
+    fail(where, "dtype {} is not a floating type; expected float32, float64 or bfloat16",
+         name_of(dtype));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <vector>
 
 #include "model/gpt_model.h"
@@ -13,6 +14,8 @@
 #include "tensor/allocator.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/random.h"
+#include "tensor/matmul_precision.h"
+#include "tools/device_options.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -24,14 +27,14 @@ struct BenchOptions {
   std::int64_t seq_len = 64;
   int tensor_parallel = 1;
   int threads = 0;
+  DeviceOptions device;
   std::int64_t warmup = 2;
   std::int64_t steps = 7;
 };
 
-// Seconds of the phases of one step.
+// Seconds of one step, and of its phases in another one, at whose ends the device is waited for.
 struct StepTimes {
-  double forward = 0.0, backward = 0.0, optimizer = 0.0;
-  double total() const { return forward + backward + optimizer; }
+  double total = 0.0, forward = 0.0, backward = 0.0, optimizer = 0.0;
 };
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -54,20 +57,24 @@ double step_flops(const GPTConfig& config, std::int64_t batch, std::int64_t toke
 }
 
 // The rate of a GEMM that is large enough to be limited by arithmetic alone, on every rank at once.
-double gemm_flops_per_second(Communicator& world) {
-  constexpr std::int64_t kSize = 1536;
-  Tensor a = Tensor::empty({kSize, kSize}), b = Tensor::empty_like(a), c = Tensor::empty_like(a);
+double gemm_flops_per_second(Communicator& world, DType dtype, Device device) {
+  const std::int64_t size = device.type == DeviceType::Cuda ? 8192 : 1536;
+  Tensor a = Tensor::empty({size, size}, dtype, device), b = Tensor::empty_like(a),
+         c = Tensor::empty_like(a);
   kernels::fill_normal(a, {1, 1}, 0, 0.0, 1.0);
   kernels::fill_normal(b, {1, 2}, 0, 0.0, 1.0);
   double best = 1e30;
   for (int repeat = 0; repeat < 8; ++repeat) {
+    wait_for(device);
     world.barrier();
     const auto start = std::chrono::steady_clock::now();
     kernels::gemm(a, b, Tensor(), c, false);
+    wait_for(device);
     world.barrier();
     best = std::min(best, seconds_since(start));
   }
-  return world.world_size() * 2.0 * kSize * kSize * kSize / best;
+  const double n = static_cast<double>(size);
+  return world.world_size() * 2.0 * n * n * n / best;
 }
 
 Tensor random_ids(const BenchOptions& options, std::int64_t vocab_size, const char* name) {
@@ -86,36 +93,44 @@ std::string processor_name() {
   return "unknown processor";
 }
 
-void report(const BenchOptions& options, const GPTConfig& config, std::int64_t parameters,
-            double gemm_rate, const std::vector<StepTimes>& times) {
+void report(const BenchOptions& options, const GPTConfig& config,
+            const std::vector<Device>& devices, std::int64_t parameters, double gemm_rate,
+            const std::vector<StepTimes>& times) {
   const auto median_of = [&](auto&& phase) {
     std::vector<double> values;
     for (const StepTimes& step : times) values.push_back(phase(step));
     return median(values);
   };
-  const double step = median_of([](const StepTimes& t) { return t.total(); });
+  const double step = median_of([](const StepTimes& t) { return t.total; });
   const double rate = step_flops(config, options.batch_size, options.seq_len) / step;
   const double tokens = static_cast<double>(options.batch_size * options.seq_len);
   fmt::print("machine     {}, {} cores\n", processor_name(), available_cores());
+  fmt::print("device      {}, {}{}\n", describe(devices), name_of(dtype_of(options.device)),
+             options.device.tf32 ? " with TF32 products" : "");
   fmt::print("model       {}: {:.1f} M parameters; {} x {} tokens a step, tp={}, dropout {}\n",
              options.preset, parameters / 1e6, options.batch_size, options.seq_len,
              options.tensor_parallel, config.dropout);
   fmt::print("step        {:.1f} ms (median of {}), {:.1f} tokens/s\n", step * 1e3, times.size(),
              tokens / step);
-  fmt::print("rate        {:.1f} GFLOP/s, {:.0f} % of this machine's GEMM rate, {:.1f} GFLOP/s\n",
-             rate / 1e9, 100.0 * rate / gemm_rate, gemm_rate / 1e9);
+  fmt::print(
+      "rate        {:.1f} GFLOP/s, {:.0f} % of the GEMM rate measured here, {:.1f} GFLOP/s\n",
+      rate / 1e9, 100.0 * rate / gemm_rate, gemm_rate / 1e9);
   fmt::print("phases      forward {:.1f} ms, backward {:.1f} ms, norm and AdamW {:.1f} ms\n",
              1e3 * median_of([](const StepTimes& t) { return t.forward; }),
              1e3 * median_of([](const StepTimes& t) { return t.backward; }),
              1e3 * median_of([](const StepTimes& t) { return t.optimizer; }));
   fmt::print("memory      {:.2f} GB at most in tensors\n",
-             allocator_for({}).stats().peak_bytes_in_use / 1e9);
+             allocator_for(devices.front()).stats().peak_bytes_in_use / 1e9);
 }
 
-void run_rank(const BenchOptions& options, const GPTConfig& config, Communicator& world) {
+void run_rank(const BenchOptions& options, const GPTConfig& config,
+              const std::vector<Device>& devices, Communicator& world) {
   const bool leads = world.rank() == 0;
-  const double gemm_rate = gemm_flops_per_second(world);
-  GPTModel model(config, world);
+  const Device device = devices[world.rank()];
+  const DType dtype = dtype_of(options.device);
+  set_allow_tf32(options.device.tf32);
+  const double gemm_rate = gemm_flops_per_second(world, dtype, device);
+  GPTModel model(config, world, {dtype, device});
   FlatParameters parameters(model.named_parameters());
   initialize_parameters(model, 1);
   AdamWOptions adamw;
@@ -123,31 +138,43 @@ void run_rank(const BenchOptions& options, const GPTConfig& config, Communicator
   AdamW optimizer(parameters, adamw);
   const Tensor ids = random_ids(options, config.vocab_size, "ids");
   const Tensor targets = random_ids(options, config.vocab_size, "targets");
-  std::vector<StepTimes> times;
-  for (std::int64_t step = 0; step < options.warmup + options.steps; ++step) {
+  // One step. `after_phase` is called at the end of the forward, the backward and the last phase.
+  const auto train_step = [&](std::int64_t step, const std::function<void(int)>& after_phase) {
     ForwardContext context;
     context.training = true;
     context.step = step;
-    StepTimes taken;
-    world.barrier();
-    auto start = std::chrono::steady_clock::now();
     parameters.clear_gradients();
     const Variable loss = model.loss(ids, targets, context);
-    taken.forward = seconds_since(start);
-    start = std::chrono::steady_clock::now();
+    after_phase(0);
     backward(loss);
-    taken.backward = seconds_since(start);
-    start = std::chrono::steady_clock::now();
+    after_phase(1);
     optimizer.step(1e-4, gradient_norm(parameters, world));
+    loss.value().item();  // as a training run does
     world.barrier();
-    taken.optimizer = seconds_since(start);
+    after_phase(2);
+  };
+  std::vector<StepTimes> times;
+  for (std::int64_t step = 0; step < options.warmup + options.steps; ++step) {
+    StepTimes taken;
+    wait_for(device);
+    world.barrier();
+    auto start = std::chrono::steady_clock::now();
+    train_step(2 * step, [](int) {});
+    taken.total = seconds_since(start);
+    double* const phases[] = {&taken.forward, &taken.backward, &taken.optimizer};
+    start = std::chrono::steady_clock::now();
+    train_step(2 * step + 1, [&](int phase) {
+      wait_for(device);
+      *phases[phase] = seconds_since(start);
+      start = std::chrono::steady_clock::now();
+    });
     if (step >= options.warmup) times.push_back(taken);
     if (leads) {
-      fmt::print(stderr, "step {}/{}{}: {:.0f} ms\n", step + 1, options.warmup + options.steps,
-                 step < options.warmup ? " (warm-up)" : "", taken.total() * 1e3);
+      fmt::print(stderr, "step {}/{}{}: {:.1f} ms\n", step + 1, options.warmup + options.steps,
+                 step < options.warmup ? " (warm-up)" : "", taken.total * 1e3);
     }
   }
-  if (leads) report(options, config, global_parameter_count(model), gemm_rate, times);
+  if (leads) report(options, config, devices, global_parameter_count(model), gemm_rate, times);
 }
 
 bool parse(int argc, const char* const* argv, BenchOptions& options) {
@@ -168,7 +195,9 @@ bool parse(int argc, const char* const* argv, BenchOptions& options) {
   integer("--threads", options.threads, 0, "Threads per rank; 0: an equal share of the cores",
           kMostThreads);
   integer("--warmup", options.warmup, 0, "Steps before the measured ones");
-  integer("--steps", options.steps, 1, "Measured steps");
+  integer("--steps", options.steps, 1,
+          "Measured steps; each is followed by one whose phases are measured");
+  add_device_options(app, options.device, "Device");
   return parse_command_line(app, argc, argv);
 }
 
@@ -181,8 +210,10 @@ int main(int argc, char** argv) {
     if (!shardgrad::parse(argc, argv, options)) return;
     const shardgrad::GPTConfig config = shardgrad::gpt_preset(options.preset);
     config.validate(options.tensor_parallel);
-    shardgrad::run_ranks(
-        options.tensor_parallel, options.threads,
-        [&](shardgrad::Communicator& world) { shardgrad::run_rank(options, config, world); });
+    const std::vector<shardgrad::Device> devices =
+        shardgrad::devices_of_ranks(options.device, options.tensor_parallel);
+    shardgrad::run_ranks({devices, options.threads}, [&](shardgrad::Communicator& world) {
+      shardgrad::run_rank(options, config, devices, world);
+    });
   });
 }

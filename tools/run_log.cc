@@ -12,7 +12,7 @@
 namespace shardgrad {
 namespace {
 
-nlohmann::ordered_json to_json(const TrainOptions& options) {
+nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& device) {
   const GPTConfig& model = options.model;
   return {{"preset", options.preset},
           {"vocab_size", model.vocab_size},
@@ -22,7 +22,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
           {"d_model", model.d_model},
           {"d_ff", model.d_ff},
           {"dropout", model.dropout},
-          {"dtype", name_of(options.dtype)},
+          {"dtype", name_of(dtype_of(options.device))},
           {"tp", options.tensor_parallel},
           {"data", options.data},
           {"batch_size", options.batch_size},
@@ -41,7 +41,8 @@ nlohmann::ordered_json to_json(const TrainOptions& options) {
           {"eval_steps", options.eval_steps},
           {"sample_tokens", options.sample_tokens},
           {"threads", options.threads},
-          {"device", "cpu"}};
+          {"device", device},
+          {"tf32", options.device.tf32}};
 }
 
 FilePointer open(const std::string& path) {
@@ -85,7 +86,7 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
-RunLog::RunLog(const TrainOptions& options)
+RunLog::RunLog(const TrainOptions& options, const std::string& device)
     : metrics_path_(options.out + "/metrics.jsonl"),
       total_steps_(options.steps),
       terminal_(isatty(STDOUT_FILENO) != 0) {
@@ -93,7 +94,7 @@ RunLog::RunLog(const TrainOptions& options)
   std::filesystem::create_directories(options.out, error);
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
           error.message());
-  write_whole(options.out + "/config.json", to_json(options).dump(2) + "\n");
+  write_whole(options.out + "/config.json", to_json(options, device).dump(2) + "\n");
   metrics_ = open(metrics_path_);
 }
 

@@ -32,8 +32,8 @@ struct StepMetrics {
 /// seconds.
 class RunLog {
  public:
-  /// @throws Error when the folder or a file cannot be written.
-  explicit RunLog(const TrainOptions& options);
+  /// `device` says what the run uses. @throws Error when the folder or a file cannot be written.
+  RunLog(const TrainOptions& options, const std::string& device);
 
   /// Ends the line that is being updated, so that an error message has a line of its own.
   ~RunLog();

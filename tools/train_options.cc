@@ -71,8 +71,7 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
        "Largest global gradient norm; 0: no clipping");
 }
 
-void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent, std::string& dtype,
-                     std::string& device) {
+void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
   const auto integer = [&](const char* group, const char* name, std::int64_t& value,
                            std::int64_t minimum, const char* text) {
     app.add_option(name, value, text)
@@ -89,14 +88,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent,
       ->check(at_least(0, kMostThreads))
       ->capture_default_str()
       ->group("Layout");
-  app.add_option("--device", device, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str()
-      ->group("Layout");
-  app.add_option("--dtype", dtype, "fp32, or fp64 for checks")
-      ->check(CLI::IsMember({"fp32", "fp64"}))
-      ->capture_default_str()
-      ->group("Layout");
+  add_device_options(app, options.device, "Layout");
   app.add_option("--data", options.data,
                  "Text file, or folder of text files (default: the C++ source of Eigen). The last "
                  "tenth is held out")
@@ -175,17 +167,13 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
       "train");
   ModelChanges changes;
   Dependent dependent;
-  std::string dtype = "fp32", device = "auto";
-  add_run_options(app, options, dependent, dtype, device);
+  add_run_options(app, options, dependent);
   add_model_options(app, options, changes);
   add_optimizer_options(app, options, dependent);
   if (!parse_command_line(app, argc, argv)) return false;
-  require(device != "cuda", "train",
-          "--device=cuda: this build has no CUDA kernels; choose --device=cpu");
   options.model = gpt_preset(options.preset);
   options.model.vocab_size = 256;
   apply_changes(changes, options.model);
-  options.dtype = dtype == "fp64" ? DType::Float64 : DType::Float32;
   apply_dependent(dependent, options);
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);

@@ -6,6 +6,7 @@
 #include "model/gpt_config.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/learning_rate_schedule.h"
+#include "tools/device_options.h"
 
 namespace shardgrad {
 
@@ -15,7 +16,7 @@ struct TrainOptions {
 
   std::string preset = "nano";
   GPTConfig model;  ///< the preset with what the user changed of it
-  DType dtype = DType::Float32;
+  DeviceOptions device;
 
   int tensor_parallel = 1;
   int threads = 0;  ///< per rank; 0: an equal share of the cores

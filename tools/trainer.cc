@@ -8,6 +8,7 @@
 #include "model/gpt_model.h"
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
+#include "tensor/matmul_precision.h"
 #include "tools/program.h"
 #include "tools/run_log.h"
 #include "tools/sample.h"
@@ -22,13 +23,14 @@ constexpr std::int64_t kPromptBytes = 32;
 class Trainer {
  public:
   // `log` on rank 0 only.
-  Trainer(const TrainOptions& options, const DatasetSplit& data, Communicator& world, RunLog* log)
+  Trainer(const TrainOptions& options, const DatasetSplit& data, Communicator& world, Device device,
+          RunLog* log)
       : options_(options),
         world_(world),
         log_(log),
         training_(data.training, options.seq_len, options.seed),
         held_out_(data.held_out, options.seq_len, options.seed),
-        model_(options.model, world, {options.dtype}),
+        model_(options.model, world, {dtype_of(options.device), device}),
         parameters_(model_.named_parameters()),
         optimizer_(parameters_, options.adamw) {
     initialize_parameters(model_, options.seed);
@@ -133,18 +135,23 @@ std::string grouped(std::int64_t number) {
   return digits;
 }
 
-void print_header(const TrainOptions& options, const DatasetSplit& data, std::int64_t parameters,
-                  RunLog& log) {
+void print_header(const TrainOptions& options, const std::vector<Device>& devices,
+                  const DatasetSplit& data, std::int64_t parameters, RunLog& log) {
   const GPTConfig& model = options.model;
   const int cores = available_cores();
   const int threads = threads_per_rank(options.tensor_parallel, options.threads);
+  const std::string reason =
+      devices.front().type == DeviceType::Cpu && options.device.device == "auto"
+          ? fmt::format(" ({})", why_no_cuda())
+          : "";
   log.say(fmt::format(
       "model    {}: n_layers {}, n_heads {}, d_model {}, d_ff {}, dropout {}; {} parameters",
       options.preset, model.n_layers, model.n_heads, model.d_model, model.d_ff, model.dropout,
       grouped(parameters)));
-  log.say(fmt::format(
-      "layout   tp={}, {} thread{} per rank, {} cores; device cpu (built without CUDA), {}",
-      options.tensor_parallel, threads, threads == 1 ? "" : "s", cores, name_of(options.dtype)));
+  log.say(fmt::format("layout   tp={}, {} thread{} per rank, {} cores; {}{}, {}{}",
+                      options.tensor_parallel, threads, threads == 1 ? "" : "s", cores,
+                      describe(devices), reason, name_of(dtype_of(options.device)),
+                      options.device.tf32 ? " with TF32 products" : ""));
   log.say(fmt::format("data     {}: {} bytes to learn from, {} held out",
                       options.data.empty() ? "the C++ source of Eigen" : options.data,
                       grouped(data.training.size()), grouped(data.held_out.size())));
@@ -158,12 +165,14 @@ void print_header(const TrainOptions& options, const DatasetSplit& data, std::in
 }  // namespace
 
 void run_training(const TrainOptions& options) {
+  const std::vector<Device> devices = devices_of_ranks(options.device, options.tensor_parallel);
   const DatasetSplit data = load_data(options);
-  RunLog log(options);
-  run_ranks(options.tensor_parallel, options.threads, [&](Communicator& world) {
+  RunLog log(options, describe(devices));
+  run_ranks({devices, options.threads}, [&](Communicator& world) {
     const bool leads = world.rank() == 0;
-    Trainer trainer(options, data, world, leads ? &log : nullptr);
-    if (leads) print_header(options, data, trainer.parameter_count(), log);
+    set_allow_tf32(options.device.tf32);
+    Trainer trainer(options, data, world, devices[world.rank()], leads ? &log : nullptr);
+    if (leads) print_header(options, devices, data, trainer.parameter_count(), log);
     trainer.run();
     if (options.sample_tokens == 0) return;
     const std::string sample = trainer.sample(data.held_out);

@@ -7,8 +7,8 @@ Variable causal_attention(const Variable& qkv, const Tensor& key_padding_mask,
   const Tensor& input = qkv.value();
   Tensor out = Tensor::empty({shape.batch * shape.tokens, shape.heads * shape.head_dim},
                              input.dtype(), input.device());
-  Tensor log_sum_exp =
-      Tensor::empty({shape.batch, shape.heads, shape.tokens}, input.dtype(), input.device());
+  Tensor log_sum_exp = Tensor::empty({shape.batch, shape.heads, shape.tokens},
+                                     accumulation_dtype(input.dtype()), input.device());
   kernels::attention_forward(input, key_padding_mask, shape, dropout, out, log_sum_exp);
   return record(
       "causal_attention", {qkv}, out,

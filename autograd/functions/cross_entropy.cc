@@ -6,6 +6,9 @@ namespace shardgrad {
 namespace {
 
 void check_labels(const Tensor& labels, std::int64_t vocab_size, std::int64_t ignore_index) {
+  require(labels.device() == Device{}, "cross_entropy",
+          "the labels are on {}; expected them on the host, where they are checked",
+          labels.device().to_string());
   const std::int32_t* label = labels.data<std::int32_t>();
   for (std::int64_t row = 0; row < labels.numel(); ++row) {
     require(label[row] == ignore_index || (label[row] >= 0 && label[row] < vocab_size),
@@ -23,20 +26,22 @@ Variable cross_entropy(Variable logits, const Tensor& labels, const CrossEntropy
   return cross_entropy(std::move(logits), labels, vocab_size, {0, vocab_size}, {}, options);
 }
 
-Variable cross_entropy(Variable logits, const Tensor& labels, std::int64_t vocab_size,
+Variable cross_entropy(Variable logits, const Tensor& host_labels, std::int64_t vocab_size,
                        const VocabularySlice& slice, const VocabularyReductions& reductions,
                        const CrossEntropyOptions& options) {
-  require(logits.value().rank() == 2 && labels.shape() == Shape{logits.size(0)}, "cross_entropy",
-          "logits are {} and labels {}; expected [M, V] and [M]", logits.shape().to_string(),
-          labels.shape().to_string());
-  check_labels(labels, vocab_size, options.ignore_index);
+  require(logits.value().rank() == 2 && host_labels.shape() == Shape{logits.size(0)},
+          "cross_entropy", "logits are {} and labels {}; expected [M, V] and [M]",
+          logits.shape().to_string(), host_labels.shape().to_string());
+  check_labels(host_labels, vocab_size, options.ignore_index);
   Tensor values = std::move(logits).release_value();  // logits is left as the graph's edge only
+  const Tensor labels = host_labels.to(values.device());
+  const DType statistics = accumulation_dtype(values.dtype());
   const Shape rows{values.size(0)};
-  Tensor row_max = Tensor::empty(rows, values.dtype(), values.device());
+  Tensor row_max = Tensor::empty(rows, statistics, values.device());
   kernels::row_max(values, slice, row_max);
   if (reductions.max) reductions.max(row_max);
   // Both sums in one buffer, so that the ranks reduce once.
-  Tensor sums = Tensor::empty({2, values.size(0)}, values.dtype(), values.device());
+  Tensor sums = Tensor::empty({2, values.size(0)}, statistics, values.device());
   Tensor sum_exp = sums.slice(0, 0, 1).reshape(rows);
   Tensor target_logit = sums.slice(0, 1, 1).reshape(rows);
   kernels::sum_exp_and_target(values, labels, slice, options.ignore_index, row_max, sum_exp,

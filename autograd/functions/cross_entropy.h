@@ -25,10 +25,11 @@ struct CrossEntropyOptions {
 };
 
 /// Mean of -log softmax(logits)[label] over the rows that count: one float64 element of shape [1];
-/// 0 when no row counts. logits [M, V] (or a slice of the columns), labels int32 [M].
+/// 0 when no row counts. logits [M, V] (or a slice of the columns) on any device; labels int32 [M]
+/// on the host, where they are checked before a copy goes to the device of the logits.
 /// The softmax is never stored: the backward pass writes the logits' gradient over the logits when
 /// nobody else holds them (they were moved in and no handle is left), else into fresh memory.
-/// @throws Error for a label outside the vocabulary that is not ignore_index.
+/// @throws Error for a label outside the vocabulary that is not ignore_index, or labels on a GPU.
 Variable cross_entropy(Variable logits, const Tensor& labels,
                        const CrossEntropyOptions& options = {});
 

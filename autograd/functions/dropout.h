@@ -13,4 +13,9 @@ Variable dropout(const Variable& x, const DropoutMask& mask);
 /// residual + dropout(x), in one pass and in place of x when nobody else holds it.
 Variable dropout_add(Variable x, const Variable& residual, const DropoutMask& mask);
 
+/// The variable for `sum`, which has been computed as dropout_add() does: for functions that
+/// compute it together with something else.
+Variable record_dropout_add(Variable x, const Variable& residual, const DropoutMask& mask,
+                            Tensor sum);
+
 }  // namespace shardgrad

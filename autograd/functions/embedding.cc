@@ -4,11 +4,12 @@
 
 namespace shardgrad {
 
-Variable embedding(const Tensor& ids, const Variable& table, std::int64_t first_row) {
-  require(ids.rank() == 1 && table.value().rank() == 2, "embedding",
-          "ids are {} and the table {}; expected [M] and [R, D]", ids.shape().to_string(),
+Variable embedding(const Tensor& given_ids, const Variable& table, std::int64_t first_row) {
+  require(given_ids.rank() == 1 && table.value().rank() == 2, "embedding",
+          "ids are {} and the table {}; expected [M] and [R, D]", given_ids.shape().to_string(),
           table.shape().to_string());
   const Tensor& rows = table.value();
+  const Tensor ids = given_ids.to(rows.device());
   Tensor out = Tensor::empty({ids.size(0), rows.size(1)}, rows.dtype(), rows.device());
   kernels::embedding_forward(ids, rows, first_row, out);
   return record("embedding", {table}, out, [ids, first_row](Gradients& gradients) {

@@ -1,15 +1,42 @@
 #include "autograd/functions/gelu.h"
 
-namespace shardgrad {
+#include "autograd/functions/linear.h"
+#include "tensor/kernels/gemm.h"
 
-Variable gelu(const Variable& x, GeluKind kind) {
-  Tensor y = Tensor::empty_like(x.value());
-  kernels::gelu_forward(x.value(), y, kind);
-  return record("gelu", {x}, y, [x = x.value(), kind](Gradients& gradients) {
+namespace shardgrad {
+namespace {
+
+// The variable y = gelu(x), whose backward pass keeps x alone.
+Variable record_gelu(const Variable& x, const Tensor& y, GeluKind kind) {
+  const Tensor& input = x.value();
+  Variable result = record("gelu", {x}, y, [x = input, kind](Gradients& gradients) {
     Tensor dx = gradients.scratch_like_output();
     kernels::gelu_backward(x, gradients.output(), dx, kind);
     gradients.add(0, std::move(dx));
   });
+  result.set_recompute([x = input, kind] {
+    Tensor y = Tensor::empty_like(x);
+    kernels::gelu_forward(x, y, kind);
+    return y;
+  });
+  return result;
+}
+
+}  // namespace
+
+Variable gelu(const Variable& x, GeluKind kind) {
+  Tensor y = Tensor::empty_like(x.value());
+  kernels::gelu_forward(x.value(), y, kind);
+  return record_gelu(x, y, kind);
+}
+
+Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias,
+                     GeluKind kind) {
+  Tensor pre_activation = linear_output(x, weight);
+  Tensor y = Tensor::empty_like(pre_activation);
+  kernels::gemm_bias_gelu(x.value(), weight.value().transpose(0, 1), bias.value(), kind,
+                          pre_activation, y);
+  return record_gelu(record_linear(x, weight, bias, pre_activation), y, kind);
 }
 
 }  // namespace shardgrad

@@ -132,4 +132,6 @@ ncclResult_t ncclRecv(void* recvbuff, size_t count, ncclDataType_t datatype, int
 
 /// simt's own: the rank is gone without a word, as when its process is killed.
 ncclResult_t simtNcclVanish(ncclComm_t comm);
+/// simt's own: the same for every communicator of the device, for who does not have the handles.
+void simtNcclVanishFrom(int device);
 }

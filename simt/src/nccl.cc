@@ -137,6 +137,10 @@ ncclResult_t simtNcclVanish(ncclComm_t comm) {
   return ncclSuccess;
 }
 
+void simtNcclVanishFrom(int device) {
+  for (ncclComm* comm : live_on(device)) simtNcclVanish(comm);
+}
+
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   const ncclResult_t result = check_comm(comm, "ncclCommGetAsyncError");
   *error = result == ncclSuccess ? comm->world->error_for(comm->rank) : result;

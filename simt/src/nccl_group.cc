@@ -60,6 +60,17 @@ ncclComm* make_comm(std::shared_ptr<World> world, int rank, int device, bool blo
   return handle;
 }
 
+std::vector<ncclComm*> live_on(int device) {
+  std::vector<ncclComm*> found;
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  for (const auto& comm : registry().comms) {
+    if (comm->device == device && registry().live.count(comm.get()) != 0) {
+      found.push_back(comm.get());
+    }
+  }
+  return found;
+}
+
 void retire(ncclComm* comm) {
   const std::lock_guard<std::mutex> lock(registry().mutex);
   registry().live.erase(comm);

@@ -32,6 +32,8 @@ ncclResult_t find_world(const ncclUniqueId& id, int ranks, std::shared_ptr<World
 void make_unique_id(ncclUniqueId& id);
 
 ncclComm* make_comm(std::shared_ptr<World> world, int rank, int device, bool blocking);
+/// The handles of the device's communicators.
+std::vector<ncclComm*> live_on(int device);
 /// The communicator is no handle any more.
 void retire(ncclComm* comm);
 /// Reports what is no handle.

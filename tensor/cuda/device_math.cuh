@@ -29,6 +29,7 @@ using Accumulator = typename AccumulatorOf<T>::type;
 __device__ inline float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
 __device__ inline float widen(float value) { return value; }
 __device__ inline double widen(double value) { return value; }
+__device__ inline std::int32_t widen(std::int32_t value) { return value; }
 
 /// An accumulator rounded to T.
 template <class T>

@@ -16,7 +16,7 @@ namespace shardgrad::cuda {
 /// @throws Failure with cuBLAS's words unless `status` is success.
 inline void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw Failure{fmt::format("{}: {}", what, cublasGetStatusString(status))};
+  throw Failure{fmt::format("{}: {}", what, cublasLtGetStatusString(status))};
 }
 
 /// What cuBLASLt does to a product before it is stored.

@@ -8,14 +8,13 @@ namespace shardgrad::cpu {
 
 void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
            const Tensor& gradient_norm, const AdamWStep& step, Tensor& rounded) {
-  require(!rounded.defined(), "adamw", "bfloat16 parameters are not implemented on the cpu yet");
   double clip = 1.0;
   if (gradient_norm.defined()) {
     const double norm = *gradient_norm.data<double>();
     if (!std::isfinite(norm)) return;
     if (step.max_gradient_norm > 0.0) clip = std::min(1.0, step.max_gradient_norm / norm);
   }
-  dispatch_floating(parameter.dtype(), "adamw", [&](auto type) {
+  dispatch_accumulator(parameter.dtype(), "adamw", [&](auto type) {
     using T = decltype(type);
     T* const p = parameter.data<T>();
     const T* const g = gradient.data<T>();
@@ -33,7 +32,7 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
     const T decay = static_cast<T>(1.0 - step.learning_rate * step.weight_decay);
     const T step_size = static_cast<T>(step.learning_rate / correction1);
     const T inverse_correction2 = static_cast<T>(1.0 / correction2);
-    parallel_elements(parameter.numel(), [=](std::int64_t i) {
+    const auto update = [=](std::int64_t i) {
       const T scaled = gradient_scale * g[i];
       const T new_m = multiply_add(beta1, m[i], rest1 * scaled);
       const T new_v = multiply_add(beta2, v[i], rest2 * scaled * scaled);
@@ -41,6 +40,15 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
       m[i] = new_m;
       v[i] = new_v;
       p[i] = multiply_add(decay, p[i], -step_size * (new_m / denominator));
+    };
+    if (!rounded.defined()) {
+      parallel_elements(parameter.numel(), update);
+      return;
+    }
+    BFloat16* const copies = rounded.data<BFloat16>();
+    parallel_elements(parameter.numel(), [=](std::int64_t i) {
+      update(i);
+      store(copies[i], static_cast<float>(p[i]));
     });
   });
 }

@@ -12,7 +12,7 @@ struct BackwardHead {
   std::int64_t leading;
   const T *out, *dout;
   std::int64_t out_leading;
-  const T* log_sum_exp;
+  const Accumulator<T>* log_sum_exp;
   const std::int32_t* key_padding;
   std::int64_t tokens, head_dim, mask_element;
   const DropoutMask* dropout;
@@ -20,7 +20,7 @@ struct BackwardHead {
 
 template <class T>
 struct BackwardScratch {
-  explicit BackwardScratch(std::int64_t tokens)
+  BackwardScratch(std::int64_t tokens, std::int64_t /*head_dim*/)
       : memory(Tensor::empty({2 * kAttentionBlock * kAttentionBlock + kAttentionBlock + tokens},
                              DTypeOf<T>::value)),
         probabilities(memory.data<T>()),
@@ -113,6 +113,36 @@ void backward_head(const BackwardHead<T>& head, BackwardScratch<T>& scratch) {
   }
 }
 
+// A head of bfloat16 is computed in float32 copies of its rows, and rounded once.
+template <>
+struct BackwardScratch<BFloat16> {
+  BackwardScratch(std::int64_t tokens, std::int64_t head_dim)
+      : blocks(tokens, head_dim), rows(Tensor::empty({8, tokens, head_dim})) {}
+
+  BackwardScratch<float> blocks;
+  Tensor rows;
+};
+
+void backward_head(const BackwardHead<BFloat16>& head, BackwardScratch<BFloat16>& scratch) {
+  const std::int64_t tokens = head.tokens, dim = head.head_dim;
+  float* const query = scratch.rows.data<float>();
+  const auto part = [&](int index) { return query + index * tokens * dim; };
+  float *const key = part(1), *const value = part(2), *const out = part(3), *const dout = part(4);
+  float *const dquery = part(5), *const dkey = part(6), *const dvalue = part(7);
+  widen_rows(head.query, head.leading, tokens, dim, query);
+  widen_rows(head.key, head.leading, tokens, dim, key);
+  widen_rows(head.value, head.leading, tokens, dim, value);
+  widen_rows(head.out, head.out_leading, tokens, dim, out);
+  widen_rows(head.dout, head.out_leading, tokens, dim, dout);
+  backward_head(BackwardHead<float>{query, key, value, dquery, dkey, dvalue, dim, out, dout, dim,
+                                    head.log_sum_exp, head.key_padding, tokens, dim,
+                                    head.mask_element, head.dropout},
+                scratch.blocks);
+  round_rows(dquery, tokens, dim, head.dquery, head.leading);
+  round_rows(dkey, tokens, dim, head.dkey, head.leading);
+  round_rows(dvalue, tokens, dim, head.dvalue, head.leading);
+}
+
 }  // namespace
 
 void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const Tensor& out,
@@ -122,12 +152,12 @@ void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const
     using T = decltype(type);
     const std::int64_t width = shape.heads * shape.head_dim;
     const T *input = qkv.data<T>(), *output = out.data<T>(), *doutput = dout.data<T>();
-    const T* const sums = log_sum_exp.data<T>();
+    const Accumulator<T>* const sums = log_sum_exp.data<Accumulator<T>>();
     T* const dinput = dqkv.data<T>();
     const std::int32_t* const padding =
         key_padding_mask.defined() ? key_padding_mask.data<std::int32_t>() : nullptr;
     parallel_for(shape.batch * shape.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      BackwardScratch<T> scratch(shape.tokens);
+      BackwardScratch<T> scratch(shape.tokens, shape.head_dim);
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t sequence = index / shape.heads, head = index % shape.heads;
         const std::int64_t row = sequence * shape.tokens, column = head * shape.head_dim;

@@ -35,6 +35,24 @@ Panel<T> panel(T* head, std::int64_t first, std::int64_t rows, std::int64_t head
   return {head + first * leading, rows, head_dim, Eigen::OuterStride<>(leading)};
 }
 
+/// Copies rows of bfloat16, `leading` apart, into float32 rows without gaps.
+inline void widen_rows(const BFloat16* from, std::int64_t leading, std::int64_t rows,
+                       std::int64_t columns, float* to) {
+  for (std::int64_t row = 0; row < rows; ++row, from += leading, to += columns) {
+#pragma omp simd
+    for (std::int64_t n = 0; n < columns; ++n) to[n] = widen(from[n]);
+  }
+}
+
+/// The way back, which rounds.
+inline void round_rows(const float* from, std::int64_t rows, std::int64_t columns, BFloat16* to,
+                       std::int64_t leading) {
+  for (std::int64_t row = 0; row < rows; ++row, from += columns, to += leading) {
+#pragma omp simd
+    for (std::int64_t n = 0; n < columns; ++n) store(to[n], from[n]);
+  }
+}
+
 /// Which keys of a block a query sees.
 struct BlockMask {
   const std::int32_t* key_padding;  // of this sequence, or null

@@ -11,7 +11,7 @@ struct ForwardHead {
   std::int64_t leading;  // of query, key and value
   T* out;
   std::int64_t out_leading;
-  T* log_sum_exp;
+  Accumulator<T>* log_sum_exp;
   const std::int32_t* key_padding;
   std::int64_t tokens, head_dim, mask_element;
   const DropoutMask* dropout;
@@ -19,7 +19,7 @@ struct ForwardHead {
 
 template <class T>
 struct ForwardScratch {
-  explicit ForwardScratch(std::int64_t head_dim)
+  ForwardScratch(std::int64_t /*tokens*/, std::int64_t head_dim)
       : memory(
             Tensor::empty({kAttentionBlock * (kAttentionBlock + head_dim + 3)}, DTypeOf<T>::value)),
         scores(memory.data<T>()),
@@ -92,6 +92,37 @@ void forward_queries(const ForwardHead<T>& head, ForwardScratch<T>& scratch, std
   }
 }
 
+template <class T>
+void forward_head(const ForwardHead<T>& head, ForwardScratch<T>& scratch) {
+  for (std::int64_t first = 0; first < head.tokens; first += kAttentionBlock) {
+    forward_queries(head, scratch, first, std::min(kAttentionBlock, head.tokens - first));
+  }
+}
+
+// A head of bfloat16 is computed in float32 copies of its rows, and rounded once.
+template <>
+struct ForwardScratch<BFloat16> {
+  ForwardScratch(std::int64_t tokens, std::int64_t head_dim)
+      : blocks(tokens, head_dim), rows(Tensor::empty({4, tokens, head_dim})) {}
+
+  ForwardScratch<float> blocks;
+  Tensor rows;
+};
+
+void forward_head(const ForwardHead<BFloat16>& head, ForwardScratch<BFloat16>& scratch) {
+  const std::int64_t tokens = head.tokens, dim = head.head_dim;
+  float* const query = scratch.rows.data<float>();
+  float *const key = query + tokens * dim, *const value = key + tokens * dim;
+  float* const out = value + tokens * dim;
+  widen_rows(head.query, head.leading, tokens, dim, query);
+  widen_rows(head.key, head.leading, tokens, dim, key);
+  widen_rows(head.value, head.leading, tokens, dim, value);
+  forward_head(ForwardHead<float>{query, key, value, dim, out, dim, head.log_sum_exp,
+                                  head.key_padding, tokens, dim, head.mask_element, head.dropout},
+               scratch.blocks);
+  round_rows(out, tokens, dim, head.out, head.out_leading);
+}
+
 }  // namespace
 
 void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
@@ -102,11 +133,11 @@ void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
     const std::int64_t width = shape.heads * shape.head_dim;
     const T* const input = qkv.data<T>();
     T* const output = out.data<T>();
-    T* const sums = log_sum_exp.data<T>();
+    Accumulator<T>* const sums = log_sum_exp.data<Accumulator<T>>();
     const std::int32_t* const padding =
         key_padding_mask.defined() ? key_padding_mask.data<std::int32_t>() : nullptr;
     parallel_for(shape.batch * shape.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      ForwardScratch<T> scratch(shape.head_dim);
+      ForwardScratch<T> scratch(shape.tokens, shape.head_dim);
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t sequence = index / shape.heads, head = index % shape.heads;
         const std::int64_t row = sequence * shape.tokens, column = head * shape.head_dim;
@@ -123,9 +154,7 @@ void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
                                  shape.head_dim,
                                  first_mask_element(shape, sequence, head),
                                  &dropout};
-        for (std::int64_t first = 0; first < shape.tokens; first += kAttentionBlock) {
-          forward_queries(one, scratch, first, std::min(kAttentionBlock, shape.tokens - first));
-        }
+        forward_head(one, scratch);
       }
     });
   });

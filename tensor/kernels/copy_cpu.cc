@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "tensor/kernels/copy.h"
+#include "tensor/kernels/strided_loop.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
@@ -17,14 +18,16 @@ constexpr std::int64_t kTile = 16;
 
 template <class To, class From>
 [[gnu::always_inline]] inline To convert(From value) {
-  if constexpr (std::is_floating_point_v<From> && std::is_same_v<To, std::int32_t>) {
+  if constexpr (std::is_same_v<From, To>) {
+    return value;  // with the bits of a NaN
+  } else if constexpr (std::is_same_v<To, std::int32_t>) {
     constexpr double kLowest = std::numeric_limits<std::int32_t>::min();
     constexpr double kHighest = std::numeric_limits<std::int32_t>::max();
-    const double wide = value;
+    const double wide = widen(value);
     const double number = wide == wide ? wide : 0.0;
     return static_cast<To>(std::min(std::max(number, kLowest), kHighest));
   } else {
-    return static_cast<To>(value);
+    return static_cast<To>(static_cast<Accumulator<To>>(widen(value)));
   }
 }
 
@@ -36,49 +39,6 @@ void dispatch_any(DType dtype, const char* where, Body&& body) {
   } else {
     dispatch_floating(dtype, where, body);
   }
-}
-
-// The loop nest of one strided copy, with as few dims as the strides allow.
-struct StridedLoop {
-  int rank = 0;
-  Shape extents;
-  Shape source;       // strides, in elements
-  Shape destination;  // strides, in elements
-};
-
-// Orders the dims by falling destination stride, so that writes run forward, and merges the dims
-// that both sides traverse with one stride. Dims of extent 1 disappear.
-StridedLoop plan_loop(const Shape& shape, const Shape& source, const Shape& destination) {
-  int order[Shape::kMaxRank];
-  int used = 0;
-  for (int dim = 0; dim < shape.rank(); ++dim) {
-    if (shape[dim] != 1) order[used++] = dim;
-  }
-  std::stable_sort(order, order + used,
-                   [&](int a, int b) { return destination[a] > destination[b]; });
-  StridedLoop loop;
-  for (int i = 0; i < used; ++i) {
-    const int dim = order[i];
-    const int last = loop.rank - 1;
-    if (last >= 0 && loop.source[last] == shape[dim] * source[dim] &&
-        loop.destination[last] == shape[dim] * destination[dim]) {
-      loop.extents[last] *= shape[dim];
-      loop.source[last] = source[dim];
-      loop.destination[last] = destination[dim];
-    } else {
-      loop.extents.push_back(shape[dim]);
-      loop.source.push_back(source[dim]);
-      loop.destination.push_back(destination[dim]);
-      ++loop.rank;
-    }
-  }
-  if (loop.rank == 0) {  // a single element
-    loop.extents.push_back(1);
-    loop.source.push_back(0);
-    loop.destination.push_back(1);
-    loop.rank = 1;
-  }
-  return loop;
 }
 
 template <class From, class To>

@@ -2,6 +2,7 @@
 
 #include "tensor/cuda/elements.cuh"
 #include "tensor/kernels/copy.h"
+#include "tensor/kernels/strided_loop.h"
 
 namespace shardgrad::cuda {
 namespace {
@@ -24,32 +25,6 @@ struct Convert {
     }
   }
 };
-
-// The strides, in elements, of a copy between two views of one shape.
-struct StridedLoop {
-  int rank;
-  std::int64_t extents[Shape::kMaxRank];
-  std::int64_t source[Shape::kMaxRank];
-  std::int64_t destination[Shape::kMaxRank];
-};
-
-// As few dims as the strides allow: dims that both sides traverse with one stride are merged.
-StridedLoop plan_loop(const Shape& shape, const Shape& source, const Shape& destination) {
-  StridedLoop loop{};
-  for (int dim = 0; dim < shape.rank(); ++dim) {
-    if (shape[dim] == 1) continue;
-    const int last = loop.rank - 1;
-    if (last >= 0 && loop.source[last] == shape[dim] * source[dim] &&
-        loop.destination[last] == shape[dim] * destination[dim]) {
-      loop.extents[last] *= shape[dim];
-    } else {
-      loop.extents[loop.rank++] = shape[dim];
-    }
-    loop.source[loop.rank - 1] = source[dim];
-    loop.destination[loop.rank - 1] = destination[dim];
-  }
-  return loop;
-}
 
 template <class To, class From>
 __global__ void copy_kernel(std::int64_t count, StridedLoop loop, const From* source,

@@ -28,6 +28,13 @@ std::int64_t local_column(std::int64_t label, std::int64_t ignore_index,
   return label != ignore_index && column >= 0 && column < slice.columns ? column : -1;
 }
 
+// scale * exp(x), rounded before anything is subtracted from it. Out of line, or the compiler would
+// fuse the two.
+template <class A>
+[[gnu::noinline]] A scaled_exp(A x, A scale) {
+  return scale * exp(x);
+}
+
 }  // namespace
 
 void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max) {
@@ -35,12 +42,13 @@ void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max
   const std::int64_t stride = logits.size(1);
   dispatch_floating(logits.dtype(), "row_max", [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const data = logits.data<T>();
-    T* const result = row_max.data<T>();
+    A* const result = row_max.data<A>();
     parallel_rows(rows, slice.columns, [=](std::int64_t m) {
       const T* const row = data + m * stride;
-      result[m] = lane_max(0, slice.columns, -std::numeric_limits<T>::infinity(),
-                           [=](std::int64_t n) { return row[n]; });
+      result[m] = lane_max(0, slice.columns, -std::numeric_limits<A>::infinity(),
+                           [=](std::int64_t n) { return widen(row[n]); });
     });
   });
 }
@@ -54,18 +62,19 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
   check_labels(kName, labels, rows, ignore_index);
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const data = logits.data<T>();
     const std::int32_t* const label = labels.data<std::int32_t>();
-    const T* const largest = row_max.data<T>();
-    T* const sums = sum_exp.data<T>();
-    T* const targets = target_logit.data<T>();
+    const A* const largest = row_max.data<A>();
+    A* const sums = sum_exp.data<A>();
+    A* const targets = target_logit.data<A>();
     parallel_rows(rows, slice.columns, [=](std::int64_t m) {
       const T* const row = data + m * stride;
-      const T shift = largest[m];
-      sums[m] = static_cast<T>(
-          long_sum<T>(slice.columns, [=](std::int64_t n) { return exp(row[n] - shift); }));
+      const A shift = largest[m];
+      sums[m] = static_cast<A>(
+          long_sum<A>(slice.columns, [=](std::int64_t n) { return exp(widen(row[n]) - shift); }));
       const std::int64_t target = local_column(label[m], ignore_index, slice);
-      targets[m] = target >= 0 ? row[target] - shift : T(0);
+      targets[m] = target >= 0 ? widen(row[target]) - shift : A(0);
     });
   });
 }
@@ -80,23 +89,27 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
   const double times = *factor.data<double>();
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     T* const data = logits.data<T>();
     const std::int32_t* const label = labels.data<std::int32_t>();
-    const T* const largest = row_max.data<T>();
-    const T* const sums = sum_exp.data<T>();
+    const A* const largest = row_max.data<A>();
+    const A* const sums = sum_exp.data<A>();
     parallel_rows(rows, stride, [=](std::int64_t m) {
       T* const row = data + m * stride;
       if (label[m] == ignore_index) {
-        std::fill_n(row, stride, T(0));
+        std::fill_n(row, stride, T(0.0f));
         return;
       }
-      const T shift = largest[m];
-      const T scale = static_cast<T>(times / static_cast<double>(sums[m]));
-#pragma omp simd
-      for (std::int64_t n = 0; n < slice.columns; ++n) row[n] = scale * exp(row[n] - shift);
-      std::fill(row + slice.columns, row + stride, T(0));
+      const A shift = largest[m];
+      const A scale = static_cast<A>(times / static_cast<double>(sums[m]));
       const std::int64_t target = local_column(label[m], ignore_index, slice);
-      if (target >= 0) row[target] -= static_cast<T>(times);
+      const A of_target = target >= 0 ? scaled_exp(widen(row[target]) - shift, scale) : A(0);
+#pragma omp simd
+      for (std::int64_t n = 0; n < slice.columns; ++n) {
+        store(row[n], scale * exp(widen(row[n]) - shift));
+      }
+      std::fill(row + slice.columns, row + stride, T(0.0f));
+      if (target >= 0) store(row[target], of_target - static_cast<A>(times));
     });
   });
 }
@@ -106,7 +119,7 @@ void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,
                              Tensor& loss, Tensor& scale) {
   constexpr const char* kName = "negative_log_likelihood";
   const std::int64_t rows = sum_exp.numel();
-  dispatch_floating(sum_exp.dtype(), kName, [&](auto type) {
+  dispatch_accumulator(sum_exp.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     const T* const sums = sum_exp.data<T>();
     const T* const targets = target_logit.data<T>();

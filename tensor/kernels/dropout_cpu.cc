@@ -9,6 +9,7 @@ namespace shardgrad::cpu {
 void dropout(const Tensor& x, const DropoutMask& mask, Tensor& out) {
   dispatch_floating(x.dtype(), "dropout", [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const in = x.data<T>();
     T* const result = out.data<T>();
     if (mask.threshold() == 0) {  // keeps everything: nothing to draw
@@ -16,11 +17,11 @@ void dropout(const Tensor& x, const DropoutMask& mask, Tensor& out) {
       return;
     }
     const std::uint32_t threshold = mask.threshold();
-    const T factor = static_cast<T>(mask.scale());
+    const A factor = static_cast<A>(mask.scale());
     parallel_words(mask.random, mask.first_element, x.numel(),
                    [=](std::int64_t i, std::uint32_t word) {
-                     const T kept = in[i] * factor;
-                     result[i] = word >= threshold ? kept : T(0);
+                     const A kept = widen(in[i]) * factor;
+                     store(result[i], word >= threshold ? kept : A(0));
                    });
   });
 }
@@ -32,15 +33,17 @@ void dropout_add(const Tensor& x, const Tensor& residual, const DropoutMask& mas
   }
   dispatch_floating(x.dtype(), "dropout_add", [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const branch = x.data<T>();
     const T* const skip = residual.data<T>();
     T* const result = out.data<T>();
     const std::uint32_t threshold = mask.threshold();
-    const T factor = static_cast<T>(mask.scale());
+    const A factor = static_cast<A>(mask.scale());
     parallel_words(mask.random, mask.first_element, x.numel(),
                    [=](std::int64_t i, std::uint32_t word) {
-                     const T kept = multiply_add(branch[i], factor, skip[i]);
-                     result[i] = word >= threshold ? kept : skip[i];
+                     const A passing = widen(skip[i]);
+                     const A kept = multiply_add(widen(branch[i]), factor, passing);
+                     store(result[i], word >= threshold ? kept : passing);
                    });
   });
 }

@@ -16,7 +16,9 @@ void combine(const char* where, const Tensor& a, const Tensor& b, Tensor& out,
     const T* const left = a.data<T>();
     const T* const right = b.data<T>();
     T* const result = out.data<T>();
-    parallel_elements(a.numel(), [=](std::int64_t i) { result[i] = operation(left[i], right[i]); });
+    parallel_elements(a.numel(), [=](std::int64_t i) {
+      store(result[i], operation(widen(left[i]), widen(right[i])));
+    });
   });
 }
 
@@ -35,8 +37,9 @@ void scale(const Tensor& x, double factor, Tensor& out) {
     using T = decltype(type);
     const T* const source = x.data<T>();
     T* const result = out.data<T>();
-    const T multiplier = static_cast<T>(factor);
-    parallel_elements(x.numel(), [=](std::int64_t i) { result[i] = multiplier * source[i]; });
+    const auto multiplier = static_cast<Accumulator<T>>(factor);
+    parallel_elements(x.numel(),
+                      [=](std::int64_t i) { store(result[i], multiplier * widen(source[i])); });
   });
 }
 
@@ -45,7 +48,8 @@ void square_root(const Tensor& x, Tensor& out) {
     using T = decltype(type);
     const T* const source = x.data<T>();
     T* const result = out.data<T>();
-    parallel_elements(x.numel(), [=](std::int64_t i) { result[i] = std::sqrt(source[i]); });
+    parallel_elements(x.numel(),
+                      [=](std::int64_t i) { store(result[i], std::sqrt(widen(source[i]))); });
   });
 }
 
@@ -61,7 +65,7 @@ void add_bias(const Tensor& x, const Tensor& bias, Tensor& out) {
       const T* const from = source + row * columns;
       T* const to = result + row * columns;
 #pragma omp simd
-      for (std::int64_t n = 0; n < columns; ++n) to[n] = from[n] + shift[n];
+      for (std::int64_t n = 0; n < columns; ++n) store(to[n], widen(from[n]) + widen(shift[n]));
     });
   });
 }
@@ -73,9 +77,13 @@ void sum_rows(const Tensor& x, Tensor& out, bool accumulate) {
     using T = decltype(type);
     const T* const source = x.data<T>();
     const auto element = [=](std::int64_t row, std::int64_t column) {
-      return source[row * columns + column];
+      return widen(source[row * columns + column]);
     };
-    sum_columns(rows, columns, ColumnSum<T, decltype(element)>{element, out.data<T>(), accumulate});
+    dispatch_sum<T>(out.dtype(), [&](auto sum) {
+      using Out = decltype(sum);
+      sum_columns<Accumulator<T>>(
+          rows, columns, ColumnSum<Out, decltype(element)>{element, out.data<Out>(), accumulate});
+    });
   });
 }
 

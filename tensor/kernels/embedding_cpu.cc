@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "tensor/kernels/copy.h"
 #include "tensor/kernels/element_loops.h"
 #include "tensor/kernels/embedding.h"
 
@@ -33,7 +34,7 @@ void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t firs
       if (row >= 0 && row < rows) {
         std::copy_n(source + row * columns, columns, to);
       } else {
-        std::fill_n(to, columns, T(0));
+        std::fill_n(to, columns, T(0.0f));
       }
     });
   });
@@ -42,23 +43,30 @@ void embedding_forward(const Tensor& ids, const Tensor& table, std::int64_t firs
 void embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t first_row,
                         Tensor& dtable) {
   check_ids("embedding_backward", ids);
+  const DType sums = accumulation_dtype(dtable.dtype());
+  if (dtable.dtype() != sums) {  // so that an element is rounded once, after all additions
+    Tensor wide = dtable.to(sums);
+    embedding_backward(ids, dy, first_row, wide);
+    copy(wide, dtable);
+    return;
+  }
   const std::int64_t rows = dtable.size(0);
   const std::int64_t columns = dtable.size(1);
   const std::int64_t tokens = ids.numel();
-  dispatch_floating(dtable.dtype(), "embedding_backward", [&](auto type) {
+  dispatch_floating(dy.dtype(), "embedding_backward", [&](auto type) {
     using T = decltype(type);
     const std::int32_t* const id = ids.data<std::int32_t>();
     const T* const gradient = dy.data<T>();
-    T* const table = dtable.data<T>();
+    Accumulator<T>* const table = dtable.data<Accumulator<T>>();
     // Each thread owns some columns of every row, so no two threads add to one element.
     parallel_columns(tokens, columns, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t m = 0; m < tokens; ++m) {
         const std::int64_t row = id[m] - first_row;
         if (row < 0 || row >= rows) continue;
         const T* const from = gradient + m * columns;
-        T* const to = table + row * columns;
+        Accumulator<T>* const to = table + row * columns;
 #pragma omp simd
-        for (std::int64_t n = begin; n < end; ++n) to[n] += from[n];
+        for (std::int64_t n = begin; n < end; ++n) to[n] += widen(from[n]);
       }
     });
   });

@@ -73,7 +73,8 @@ void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
     T* const out = y.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(), [=](std::int64_t i) { out[i] = Gelu::value(in[i]); });
+      parallel_elements(x.numel(),
+                        [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); });
     });
   });
 }
@@ -86,8 +87,9 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
     T* const out = dx.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(),
-                        [=](std::int64_t i) { out[i] = gradient[i] * Gelu::derivative(in[i]); });
+      parallel_elements(x.numel(), [=](std::int64_t i) {
+        store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
+      });
     });
   });
 }

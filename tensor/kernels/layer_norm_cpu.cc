@@ -15,26 +15,28 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   const std::int64_t columns = x.size(1);
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const input = x.data<T>();
     const T* const scale = gamma.data<T>();
     const T* const shift = beta.data<T>();
     T* const output = y.data<T>();
-    T* const means = mean.data<T>();
-    T* const rstds = rstd.data<T>();
+    A* const means = mean.data<A>();
+    A* const rstds = rstd.data<A>();
     const double inverse_columns = 1.0 / static_cast<double>(columns);
     parallel_rows(rows, columns, [=](std::int64_t row) {
       const T* const in = input + row * columns;
       T* const out = output + row * columns;
-      const T center = static_cast<T>(long_sum<T>(columns, [=](std::int64_t n) { return in[n]; }) *
-                                      inverse_columns);
-      const double squares = long_sum<T>(columns, [=](std::int64_t n) {
-        const T deviation = in[n] - center;
+      const A center = static_cast<A>(
+          long_sum<A>(columns, [=](std::int64_t n) { return widen(in[n]); }) * inverse_columns);
+      const double squares = long_sum<A>(columns, [=](std::int64_t n) {
+        const A deviation = widen(in[n]) - center;
         return deviation * deviation;
       });
-      const T inverse = static_cast<T>(1.0 / std::sqrt(squares * inverse_columns + epsilon));
+      const A inverse = static_cast<A>(1.0 / std::sqrt(squares * inverse_columns + epsilon));
 #pragma omp simd
       for (std::int64_t n = 0; n < columns; ++n) {
-        out[n] = multiply_add((in[n] - center) * inverse, scale[n], shift[n]);
+        store(out[n],
+              multiply_add((widen(in[n]) - center) * inverse, widen(scale[n]), widen(shift[n])));
       }
       means[row] = center;
       rstds[row] = inverse;
@@ -50,10 +52,11 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
   const std::int64_t columns = x.size(1);
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const input = x.data<T>();
     const T* const scale = gamma.data<T>();
-    const T* const means = mean.data<T>();
-    const T* const rstds = rstd.data<T>();
+    const A* const means = mean.data<A>();
+    const A* const rstds = rstd.data<A>();
     const T* const gradient = dy.data<T>();
     const T* const past = addend.defined() ? addend.data<T>() : nullptr;
     T* const output = dx.data<T>();
@@ -64,30 +67,33 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
       const T* const in = input + row * columns;
       const T* const upstream = gradient + row * columns;
       T* const out = output + row * columns;
-      const T center = means[row];
-      const T inverse = rstds[row];
-      const T average_g = static_cast<T>(
-          long_sum<T>(columns, [=](std::int64_t n) { return upstream[n] * scale[n]; }) *
+      const A center = means[row];
+      const A inverse = rstds[row];
+      const A average_g = static_cast<A>(
+          long_sum<A>(columns,
+                      [=](std::int64_t n) { return widen(upstream[n]) * widen(scale[n]); }) *
           inverse_columns);
-      const T average_g_xhat =
-          static_cast<T>(long_sum<T>(columns,
+      const A average_g_xhat =
+          static_cast<A>(long_sum<A>(columns,
                                      [=](std::int64_t n) {
-                                       return upstream[n] * scale[n] * ((in[n] - center) * inverse);
+                                       return widen(upstream[n]) * widen(scale[n]) *
+                                              ((widen(in[n]) - center) * inverse);
                                      }) *
                          inverse_columns);
       const auto centred_gradient = [=](std::int64_t n) {
-        const T xhat = (in[n] - center) * inverse;
-        return multiply_add(-xhat, average_g_xhat, multiply_add(upstream[n], scale[n], -average_g));
+        const A xhat = (widen(in[n]) - center) * inverse;
+        return multiply_add(-xhat, average_g_xhat,
+                            multiply_add(widen(upstream[n]), widen(scale[n]), -average_g));
       };
       if (past != nullptr) {
         const T* const added = past + row * columns;
 #pragma omp simd
         for (std::int64_t n = 0; n < columns; ++n) {
-          out[n] = multiply_add(inverse, centred_gradient(n), added[n]);
+          store(out[n], multiply_add(inverse, centred_gradient(n), widen(added[n])));
         }
       } else {
 #pragma omp simd
-        for (std::int64_t n = 0; n < columns; ++n) out[n] = inverse * centred_gradient(n);
+        for (std::int64_t n = 0; n < columns; ++n) store(out[n], inverse * centred_gradient(n));
       }
     });
   });
@@ -101,20 +107,22 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
   const std::int64_t columns = x.size(1);
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
+    using A = Accumulator<T>;
     const T* const input = x.data<T>();
-    const T* const means = mean.data<T>();
-    const T* const rstds = rstd.data<T>();
+    const A* const means = mean.data<A>();
+    const A* const rstds = rstd.data<A>();
     const T* const gradient = dy.data<T>();
     const auto scale_term = [=](std::int64_t row, std::int64_t n) {
       const std::int64_t i = row * columns + n;
-      return gradient[i] * ((input[i] - means[row]) * rstds[row]);
+      return widen(gradient[i]) * ((widen(input[i]) - means[row]) * rstds[row]);
     };
     const auto shift_term = [=](std::int64_t row, std::int64_t n) {
-      return gradient[row * columns + n];
+      return widen(gradient[row * columns + n]);
     };
-    sum_columns(rows, columns,
-                ColumnSum<T, decltype(scale_term)>{scale_term, dgamma.data<T>(), accumulate_gamma},
-                ColumnSum<T, decltype(shift_term)>{shift_term, dbeta.data<T>(), accumulate_beta});
+    sum_columns<A>(
+        rows, columns,
+        ColumnSum<A, decltype(scale_term)>{scale_term, dgamma.data<A>(), accumulate_gamma},
+        ColumnSum<A, decltype(shift_term)>{shift_term, dbeta.data<A>(), accumulate_beta});
   });
 }
 

@@ -9,8 +9,8 @@ namespace shardgrad {
 namespace cpu {
 
 /// x[i] ~ Normal(mean, standard_deviation^2) for global elements first_element + i, by Box-Muller
-/// in float64, rounded once to x's dtype. Contiguous floating x. Bit-identical however the tensor
-/// is cut and however many threads fill it.
+/// in float64, rounded to x's dtype; a bfloat16 tensor holds the float32 tensor's elements, rounded.
+/// Contiguous floating x. Bit-identical however the tensor is cut and however many threads fill it.
 ///
 /// Global element e takes two words of the stream, w0 = word 2 (e % 2) and w1 = word 2 (e % 2) + 1
 /// of Philox block e / 2, and is
@@ -19,8 +19,8 @@ void fill_normal(Tensor& x, const RandomStream& random, std::int64_t first_eleme
                  double standard_deviation);
 
 /// x[i] ~ Uniform[low, high), as above. Global element e takes one word of the stream,
-/// w = word e % 4 of Philox block e / 4, and is low + (high - low) w / 2^32, rounded once to x's
-/// dtype; where that rounds up to `high`, the number just below it.
+/// w = word e % 4 of Philox block e / 4, and is low + (high - low) w / 2^32, rounded to x's dtype;
+/// where that rounds up to `high`, the number just below it.
 void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_element, double low,
                   double high);
 

@@ -17,6 +17,22 @@ constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
   return radius * std::cos(kTwoPi * (angle_word * kTwoToMinus32));
 }
 
+// The number before `limit` in the direction of `low`, which is not above it.
+template <class T>
+T number_below(T limit, T low) {
+  return std::nextafter(limit, low);
+}
+BFloat16 number_below(BFloat16 limit, BFloat16 low) {
+  if (widen(limit) <= widen(low)) return limit;
+  BFloat16 below = limit;
+  if (widen(limit) == 0.0f) {
+    below.bits = 0x8001;  // the negative number next to zero
+  } else {
+    below.bits = static_cast<std::uint16_t>(limit.bits + (widen(limit) > 0.0f ? -1 : 1));
+  }
+  return below;
+}
+
 }  // namespace
 
 void fill_normal(Tensor& x, const RandomStream& random, std::int64_t first_element, double mean,
@@ -42,12 +58,13 @@ void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_elem
   dispatch_floating(x.dtype(), "fill_uniform", [&](auto type) {
     using T = decltype(type);
     T* const data = x.data<T>();
-    const T limit = static_cast<T>(high);
-    const T just_below = std::nextafter(limit, static_cast<T>(low));
+    using A = Accumulator<T>;
+    const A limit = widen(static_cast<T>(high));
+    const A just_below = widen(number_below(static_cast<T>(high), static_cast<T>(low)));
     const double width = (high - low) * kTwoToMinus32;
     parallel_words(random, first_element, x.numel(), [=](std::int64_t i, std::uint32_t word) {
-      const T value = static_cast<T>(multiply_add(width, static_cast<double>(word), low));
-      data[i] = value < limit ? value : just_below;
+      const A value = widen(static_cast<T>(multiply_add(width, static_cast<double>(word), low)));
+      store(data[i], value < limit ? value : just_below);
     });
   });
 }

@@ -7,14 +7,10 @@ namespace {
 constexpr double kTwoPi = 6.28318530717958647693;
 constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
 
-// From float64, rounded once.
+// A bfloat16 is the float32 draw, rounded.
 template <class T>
-__device__ T round_once(double value) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    return __double2bfloat16(value);
-  } else {
-    return static_cast<T>(value);
-  }
+__device__ T rounded(double value) {
+  return narrow<T>(static_cast<Accumulator<T>>(value));
 }
 
 template <class T>
@@ -29,7 +25,7 @@ __global__ void fill_normal_kernel(std::int64_t count, RandomStream random,
     const std::uint32_t angle_word = odd ? drawn.word[3] : drawn.word[1];
     const double radius = sqrt(-2.0 * log((radius_word + 0.5) * kTwoToMinus32));
     const double deviate = radius * cos(kTwoPi * (angle_word * kTwoToMinus32));
-    x[i] = round_once<T>(fma(standard_deviation, deviate, mean));
+    x[i] = rounded<T>(fma(standard_deviation, deviate, mean));
   }
 }
 
@@ -39,15 +35,16 @@ __global__ void fill_uniform_kernel(std::int64_t count, RandomStream random,
                                     T just_below, T* x) {
   for (std::int64_t i = global_thread(); i < count; i += all_threads()) {
     const std::uint32_t word = philox_word(random, static_cast<std::uint64_t>(first_element + i));
-    const T value = round_once<T>(fma(width, static_cast<double>(word), low));
+    const T value = rounded<T>(fma(width, static_cast<double>(word), low));
     x[i] = widen(value) < widen(limit) ? value : just_below;
   }
 }
 
-// The largest T below `limit`, which is not the smallest of all.
+// The number before `limit` in the direction of `low`, which is not above it.
 template <class T>
-T number_below(T limit, double low) {
+T number_below(T limit, T low) {
   if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    if (__bfloat162float(limit) <= __bfloat162float(low)) return limit;
     unsigned short bits = __bfloat16_as_ushort(limit);
     if ((bits & 0x7fffu) == 0) {
       bits = 0x8001u;  // below zero is the smallest negative number
@@ -56,7 +53,7 @@ T number_below(T limit, double low) {
     }
     return __ushort_as_bfloat16(bits);
   } else {
-    return std::nextafter(limit, static_cast<T>(low));
+    return std::nextafter(limit, low);
   }
 }
 
@@ -87,7 +84,7 @@ void fill_uniform(Tensor& x, const RandomStream& random, std::int64_t first_elem
     const T limit = host_value<T>(high);
     launch("fill_uniform", element_blocks(x.numel()), kElementThreads, 0, fill_uniform_kernel<T>,
            x.numel(), random, first_element, low, (high - low) * kTwoToMinus32, limit,
-           number_below(limit, low), device_data<T>(x));
+           number_below(limit, host_value<T>(low)), device_data<T>(x));
   });
 }
 

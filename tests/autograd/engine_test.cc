@@ -204,7 +204,7 @@ TEST(EngineTest, BackwardRecordsNothing) {
     gradients.add(0, Tensor::zeros({2}, DType::Float64));
   });
   EXPECT_EQ(error_of([&] { backward(fails); }),
-            "[fail] the gradient of input 0 is float64 [2]; expected float64 [1]");
+            "[fail] the gradient of input 0 is float64 [2] on cpu; expected float64 [1] on cpu");
   EXPECT_TRUE(gelu(x).requires_grad());
 }
 

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "autograd/functions/arithmetic.h"
+#include "autograd/functions/linear.h"
 #include "tests/autograd/gradient_testing.h"
 
 namespace shardgrad {
@@ -36,6 +38,31 @@ TEST(GeluTest, Gradients) {
     // Of a value that nobody else holds, whose gradient is computed in place.
     expect_gradients_match([kind](const Inputs& in) { return gelu(gelu(in[0], kind), kind); },
                            {random64({37, 5}, 2)});
+  }
+}
+
+// A projection keeps the way to its GELU input instead of the input.
+TEST(GeluTest, BehindAProjectionAndBeforeOne) {
+  const std::vector<Tensor> inputs{random64({7, 5}, 1), random64({6, 5}, 2), random64({6}, 3),
+                                   random64({4, 6}, 4)};
+  for (GeluKind kind : {GeluKind::Exact, GeluKind::Tanh}) {
+    const auto fused = [kind](const Inputs& in) {
+      return linear(linear_gelu(in[0], in[1], in[2], kind), in[3]);
+    };
+    expect_gradients_match(fused, inputs);
+    Inputs one, other;
+    for (const Tensor& input : inputs) {
+      one.emplace_back(input, true);
+      other.emplace_back(input, true);
+    }
+    const Variable y = fused(one);
+    const Variable expected = linear(gelu(linear(other[0], other[1], other[2]), kind), other[3]);
+    EXPECT_LT(reference::relative_difference(y.value(), expected.value()), 1e-14);
+    backward(sum(y));
+    backward(sum(expected));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      EXPECT_LT(reference::relative_difference(one[i].gradient(), other[i].gradient()), 1e-14) << i;
+    }
   }
 }
 

@@ -159,6 +159,18 @@ TEST(GraphMemoryTest, HandlesKeepOnlyTheirValue) {
   EXPECT_EQ(held.shape(), x.shape());
 }
 
+// Of a GELU between two projections, its input alone is kept.
+TEST(GraphMemoryTest, AGeluIsStoredOnce) {
+  constexpr std::int64_t kBytes = 256 * 1024 * 8;
+  const Variable x(random64({256, 8}, 1), true), into(random64({1024, 8}, 2), true),
+      bias(random64({1024}, 3), true), out_of(random64({8, 1024}, 4), true);
+  const std::int64_t before = bytes_in_use();
+  const Variable y = linear(linear_gelu(x, into, bias, GeluKind::Tanh), out_of);
+  EXPECT_GE(bytes_in_use() - before, kBytes);
+  EXPECT_LE(bytes_in_use() - before, kBytes + kBytes / 8);
+  backward(sum(y));
+}
+
 // Without a graph nothing is saved at all.
 TEST(GraphMemoryTest, NothingIsSavedWithoutAGraph) {
   constexpr std::int64_t kBytes = 256 * 1024 * 8;

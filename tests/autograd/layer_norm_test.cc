@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "autograd/functions/arithmetic.h"
+#include "autograd/functions/dropout.h"
 #include "autograd/functions/gelu.h"
 #include "tests/autograd/gradient_testing.h"
 
@@ -62,11 +63,44 @@ TEST(LayerNormTest, PartsThatNeedNoGradient) {
   }
 }
 
+// The one pass has the bits of its two parts, values and gradients, and the gradients are right.
+TEST(ResidualLayerNormTest, IsTheSumAndItsNorm) {
+  for (double probability : {0.0, 0.3}) {
+    const DropoutMask mask{probability, {3, 4}, 11};
+    const auto fused = [&](const Inputs& in) {
+      const ResidualLayerNorm both =
+          residual_layer_norm(scale(in[0], 1.5), gelu(in[1]), mask, in[2], in[3]);
+      return add(both.sum, gelu(both.normalized));
+    };
+    const auto parts = [&](const Inputs& in) {
+      const Variable sum = dropout_add(scale(in[0], 1.5), gelu(in[1]), mask);
+      return add(sum, gelu(layer_norm(sum, in[2], in[3])));
+    };
+    const std::vector<Tensor> inputs{random64({7, 5}, 1), random64({7, 5}, 2), random64({5}, 3),
+                                     random64({5}, 4)};
+    expect_gradients_match(fused, inputs);
+    Inputs one, other;
+    for (const Tensor& input : inputs) {
+      one.emplace_back(input, true);
+      other.emplace_back(input, true);
+    }
+    const Variable y = fused(one), expected = parts(other);
+    EXPECT_TRUE(reference::bitwise_equal(y.value(), expected.value()));
+    backward(sum(y));
+    backward(sum(expected));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      EXPECT_TRUE(reference::bitwise_equal(one[i].gradient(), other[i].gradient())) << i;
+    }
+  }
+}
+
 TEST(LayerNormTest, Errors) {
   const Variable x(random64({7, 5}, 1)), five(random64({5}, 2)), four(random64({4}, 3));
   EXPECT_EQ(error_of([&] { layer_norm(x, four, five); }),
             "[layer_norm] x is [7, 5], gamma [4], beta [5]; expected [M, D], [D], [D]");
   EXPECT_NE(error_of([&] { layer_norm(x, five, four); }), "");
+  EXPECT_EQ(error_of([&] { residual_layer_norm(x, x, {}, five, four); }),
+            "[residual_layer_norm] x is [7, 5], gamma [5], beta [4]; expected [M, D], [D], [D]");
 }
 
 }  // namespace

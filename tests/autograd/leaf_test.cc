@@ -199,8 +199,8 @@ TEST(LeafTest, Errors) {
                 HasSubstr("only a leaf"));
   }
   EXPECT_EQ(error_of([&] { x.set_gradient_buffer(random64({4}, 1)); }),
-            "[Variable::set_gradient_buffer] the buffer is float64 [4]; expected contiguous "
-            "float64 [3]");
+            "[Variable::set_gradient_buffer] the buffer is float64 [4] on cpu; expected contiguous "
+            "float64 [3] on cpu");
   EXPECT_NE(error_of([&] { x.set_gradient_buffer(Tensor::zeros({3})); }), "");
   Variable square(random64({3, 3}, 1), true);
   EXPECT_NE(error_of([&] { square.set_gradient_buffer(random64({3, 3}, 1).transpose(0, 1)); }), "");

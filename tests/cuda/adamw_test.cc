@@ -55,6 +55,17 @@ TEST_P(CudaAdamWTest, StepsAsTheCpuDoes) {
   }
 }
 
+TEST_P(CudaAdamWTest, TheRoundedParametersAreTheMastersRounded) {
+  for (std::int64_t count : {1, 5, 4099}) {
+    State gpu(count, dtype(), kGpu), without(count, dtype(), kGpu);
+    Tensor rounded = device_output({count}, DType::BFloat16), none;
+    gpu.step(1, dtype(), Tensor(), rounded);
+    without.step(1, dtype(), Tensor(), none);
+    EXPECT_TRUE(same_bits(gpu.parameter, without.parameter.to(Device{}))) << count;
+    EXPECT_TRUE(same_bits(rounded, gpu.parameter.to(Device{}))) << count;
+  }
+}
+
 TEST_P(CudaAdamWTest, ANormThatIsNotFiniteChangesNothing) {
   for (double norm : {std::nan(""), std::numeric_limits<double>::infinity()}) {
     State gpu(100, dtype(), kGpu);

@@ -12,7 +12,7 @@ using namespace cuda_testing;
 using reference::bitwise_equal;
 using reference::random_tensor;
 
-const DType kDtypes[] = {DType::Float32, DType::Float64, DType::Int32};
+const DType kDtypes[] = {DType::Float32, DType::Float64, DType::BFloat16, DType::Int32};
 
 TEST(CudaCopy, BetweenTheDevicesAndBack) {
   for (DType dtype : kDtypes) {
@@ -45,7 +45,7 @@ TEST(CudaCopy, EveryPairOfDtypesConvertsAsOnTheCpu) {
 }
 
 TEST(CudaCopy, StridedViews) {
-  for (DType dtype : {DType::Float32, DType::Int32}) {
+  for (DType dtype : {DType::Float32, DType::BFloat16, DType::Int32}) {
     const Tensor x = random_tensor({7, 33, 18}, DType::Float32, 1).to(dtype);
     const Tensor on_gpu = x.to(kGpu);
     EXPECT_TRUE(same_bits(on_gpu.transpose(0, 2).contiguous(), x.transpose(0, 2).contiguous()));

@@ -35,7 +35,9 @@ class CudaTest : public ::testing::TestWithParam<DType> {
   static double accumulator_tolerance() { return dtype() == DType::Float64 ? 1e-13 : 1e-6; }
 };
 
-inline auto all_dtypes() { return ::testing::Values(DType::Float32, DType::Float64); }
+inline auto all_dtypes() {
+  return ::testing::Values(DType::Float32, DType::Float64, DType::BFloat16);
+}
 
 inline std::string dtype_name(const ::testing::TestParamInfo<DType>& info) {
   return name_of(info.param);

@@ -83,7 +83,7 @@ TEST(DropoutMasks, TheGradientPassesWhereTheValueDoes) {
   EXPECT_TRUE(bitwise_equal(x.gradient(), y.value()));  // both are the mask times its scale
 }
 
-TEST(DropoutMasks, ForwardAddIsTheSumWithTheDroppedBranch) {
+TEST(DropoutMasks, TheTokenMaskIsTheLayersOwn) {
   const Dropout layer(kProbability, "here");
   ForwardContext context = training();
   context.first_sequence = 3;
@@ -91,9 +91,9 @@ TEST(DropoutMasks, ForwardAddIsTheSumWithTheDroppedBranch) {
   const Tensor residual = reference::random_tensor({48, 24}, DType::Float64, 2);
   const Matrix expected =
       to_matrix(residual) + to_matrix(layer.forward(Variable(x), context).value());
-  const Variable y = layer.forward_add(Variable(x), Variable(residual), context);
+  const Variable y = dropout_add(Variable(x), Variable(residual), layer.token_mask(context, 24));
   EXPECT_LT(reference::relative_difference(y.value(), expected), 1e-15);
-  const Variable plain = layer.forward_add(Variable(x), Variable(residual), {});
+  const Variable plain = dropout_add(Variable(x), Variable(residual), layer.token_mask({}, 24));
   EXPECT_LT(
       reference::relative_difference(plain.value(), Matrix(to_matrix(residual) + to_matrix(x))),
       1e-15);

@@ -106,8 +106,6 @@ TEST(Dropout, KeepsTheExpectationAndDoesNothingOutsideTraining) {
   EXPECT_NEAR(kept, 0.7, 5 * std::sqrt(0.21 / 102400));  // five standard errors
   EXPECT_NEAR(dropped.mean(), 1.0, 5 * std::sqrt(0.21 / 102400) / 0.7);
   EXPECT_TRUE(bitwise_equal(layer.forward(Variable(ones), {}).value(), ones));
-  const Tensor sum = layer.forward_add(Variable(ones), Variable(ones), training(0, 0)).value();
-  EXPECT_LT(relative_difference(sum, Matrix(dropped.array() + 1.0)), 1e-6);
   EXPECT_THROW(Dropout(1.0, "here"), Error);
   EXPECT_THROW(Dropout(-0.1, "here"), Error);
 }

@@ -35,16 +35,19 @@ Tensor rank_tensor(int rank, const Shape& shape) {
 
 template <class T>
 Tensor expected_sum(int world_size, const Shape& shape) {
-  Tensor sum = rank_tensor<T>(0, shape);
+  // In float32 for bfloat16, and rounded once.
+  Tensor sum = rank_tensor<T>(0, shape).to(accumulation_dtype(DTypeOf<T>::value));
+  auto* const total = sum.data<Accumulator<T>>();
   for (int rank = 1; rank < world_size; ++rank) {
-    for (std::int64_t i = 0; i < sum.numel(); ++i) sum.data<T>()[i] += element<T>(rank, i);
+    const Tensor next = rank_tensor<T>(rank, shape);
+    for (std::int64_t i = 0; i < sum.numel(); ++i) total[i] += widen(next.data<T>()[i]);
   }
-  return sum;
+  return sum.to(DTypeOf<T>::value);
 }
 
 template <class T>
 class CollectiveTest : public ::testing::Test {};
-using DTypes = ::testing::Types<float, double, std::int32_t>;
+using DTypes = ::testing::Types<float, double, BFloat16, std::int32_t>;
 TYPED_TEST_SUITE(CollectiveTest, DTypes);
 
 TYPED_TEST(CollectiveTest, AllReduceSumsInRankOrder) {
@@ -67,7 +70,8 @@ TYPED_TEST(CollectiveTest, AllReduceTakesTheMaximum) {
       for (std::int64_t i = 0; i < size; ++i) {
         TypeParam& maximum = expected.data<TypeParam>()[i];
         for (int rank = 1; rank < world_size; ++rank) {
-          maximum = std::max(maximum, element<TypeParam>(rank, i));
+          const TypeParam next = element<TypeParam>(rank, i);
+          if (widen(next) > widen(maximum)) maximum = next;
         }
       }
       run_ranks(world_size, 1, [&](Communicator& group) {
@@ -165,6 +169,18 @@ TEST(CommunicatorTest, MaximumWithNanIsNan) {
       EXPECT_TRUE(std::isnan(x.data<float>()[2])) << "NaN on rank " << nan_rank;
     });
   }
+}
+
+TEST(CommunicatorTest, ASumOfBFloat16IsRoundedOnce) {
+  // 256 + 1 is 256 in bfloat16, but 256 + 1 + 1 = 258 when it is rounded at the end.
+  run_ranks(3, 1, [](Communicator& group) {
+    Tensor x = Tensor::full({5}, group.rank() == 0 ? 256.0 : 1.0, DType::BFloat16);
+    group.all_reduce(x);
+    EXPECT_EQ(x.slice(0, 3, 1).item(), 258.0);
+    Tensor nan = Tensor::full({5}, group.rank() == 1 ? std::nan("") : 1.0, DType::BFloat16);
+    group.all_reduce(nan, ReduceOp::Max);
+    EXPECT_TRUE(std::isnan(nan.slice(0, 4, 1).item()));
+  });
 }
 
 TEST(CommunicatorTest, ViewOfOddOffsetIsReducedAlone) {

@@ -174,6 +174,10 @@ TEST_F(NcclFailure, VanishedRankEndsTheOthersWaits) {
   }
 }
 
+TEST_F(NcclFailure, VanishedDeviceEndsTheOthersWaits) {
+  check(false, [](ncclComm_t) { simtNcclVanishFrom(2); });
+}
+
 TEST_F(Nccl, AnotherThreadAbortsTheRankThatWaits) {
   run_ranks(2, [](int rank, ncclComm_t comm) {
     if (rank == 1) {

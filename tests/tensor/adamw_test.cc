@@ -20,7 +20,7 @@ using reference::to_matrix;
 using ::testing::HasSubstr;
 
 class AdamWTest : public kernel_testing::FloatingTest {};
-INSTANTIATE_TEST_SUITE_P(Dtypes, AdamWTest, kernel_testing::floating_dtypes(),
+INSTANTIATE_TEST_SUITE_P(Dtypes, AdamWTest, kernel_testing::accumulation_dtypes(),
                          kernel_testing::dtype_name);
 
 AdamWStep step_number(std::int64_t step) {
@@ -122,6 +122,26 @@ TEST_P(AdamWTest, AShardHoldsTheBitsOfTheWhole) {
   }
 }
 
+TEST_P(AdamWTest, RoundedReceivesTheNewParameters) {
+  for (std::int64_t count : {1, 31, 1000, 100003}) {
+    const Tensor gradient = random_tensor({count}, dtype(), 2);
+    Model plain({count}, dtype()), model({count}, dtype());
+    plain.update(gradient, step_number(1));
+    Tensor rounded = Tensor::zeros({count}, DType::BFloat16);
+    kernels::adamw(model.parameter, gradient, model.first, model.second, number(3.0),
+                   step_number(1), rounded);
+    EXPECT_TRUE(bitwise_equal(model.parameter, plain.parameter)) << count;
+    EXPECT_TRUE(bitwise_equal(model.first, plain.first)) << count;
+    EXPECT_TRUE(bitwise_equal(model.second, plain.second)) << count;
+    EXPECT_TRUE(bitwise_equal(rounded, model.parameter.to(DType::BFloat16))) << count;
+    // A step that is skipped leaves them as well.
+    rounded.fill(7.0);
+    kernels::adamw(model.parameter, gradient, model.first, model.second, number(std::nan("")),
+                   step_number(2), rounded);
+    EXPECT_TRUE(bitwise_equal(rounded, Tensor::full({count}, 7.0, DType::BFloat16))) << count;
+  }
+}
+
 TEST_P(AdamWTest, ANormBelowTheLimitOrNoLimitDoesNotClip) {
   const Tensor gradient = random_tensor({100}, dtype(), 2, 0.1);
   Model unclipped({100}, dtype()), below({100}, dtype()), unlimited({100}, dtype());
@@ -165,6 +185,12 @@ TEST_P(AdamWTest, Errors) {
   step.beta2 = 1.0;
   EXPECT_THAT(error_of([&] { kernels::adamw(p, p, m, m, none, step, none); }),
               HasSubstr("beta2 is 1"));
+  EXPECT_THAT(error_of([&] { kernels::adamw(p, p, m, m, none, step_number(1), v); }),
+              HasSubstr("rounded has shape [5]; expected [4]"));
+  Tensor narrow = Tensor::zeros({4}, DType::BFloat16);
+  EXPECT_EQ(
+      error_of([&] { kernels::adamw(narrow, narrow, narrow, narrow, none, step_number(1), none); }),
+      "[adamw] sums in bfloat16; expected float32 or float64");
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct Slice {
   Slice(const Tensor& all_logits, std::int64_t first, std::int64_t columns, std::int64_t padding)
       : place{first, columns},
         logits(Tensor::full({all_logits.size(0), columns + padding}, 1e6, all_logits.dtype())),
-        max(Tensor::empty({all_logits.size(0)}, all_logits.dtype())),
+        max(Tensor::empty({all_logits.size(0)}, accumulation_dtype(all_logits.dtype()))),
         sum(Tensor::empty_like(max)),
         target(Tensor::empty_like(max)) {
     logits.slice(1, 0, columns).copy_from(all_logits.slice(1, first, columns));
@@ -58,7 +58,7 @@ Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::i
     first += width;
   }
   const std::int64_t rows = logits.size(0);
-  const DType dtype = logits.dtype();
+  const DType dtype = accumulation_dtype(logits.dtype());
   Matrix max = Matrix::Constant(1, rows, -std::numeric_limits<double>::infinity());
   for (Slice& slice : slices) {
     kernels::row_max(slice.logits, slice.place, slice.max);
@@ -131,7 +131,7 @@ TEST_P(CrossEntropyTest, WholeVocabulary) {
     const Tensor labels = random_ids({shape[0]}, 0, static_cast<std::int32_t>(shape[1]), 2);
     const Outcome outcome = run(logits, labels, {shape[1]});
     const Outcome expected = expected_of(logits, labels);
-    EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance()) << shape.to_string();
+    EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance()) << shape.to_string();
     EXPECT_DOUBLE_EQ(outcome.counted, expected.counted);
     EXPECT_LT(gradient_difference(outcome, expected), tolerance()) << shape.to_string();
   }
@@ -148,10 +148,23 @@ TEST_P(CrossEntropyTest, SlicesEqualTheWhole) {
     for (const std::vector<std::int64_t>& widths :
          {std::vector<std::int64_t>{40, 56}, {96, 0}, {1, 39, 40, 16}}) {
       const Outcome outcome = run(logits, labels, widths, padding);
-      EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+      EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance());
       EXPECT_LT(gradient_difference(outcome, expected), tolerance());
     }
   }
+}
+
+// A label that is nearly certain: what is left of its probability minus one must not be lost to a
+// rounding of the probability.
+TEST_P(CrossEntropyTest, TheGradientOfAConfidentPredictionStaysAccurate) {
+  Tensor logits = Tensor::zeros({1, 48}, dtype());
+  logits.slice(1, 5, 1).fill(10.0);
+  const Tensor labels = Tensor::full({1}, 5.0, DType::Int32);
+  const Outcome outcome = run(logits, labels, {48});
+  const Outcome expected = expected_of(logits, labels);
+  // The probability itself is good to a few units in the last place of a number near one.
+  const double bound = tolerance() * -expected.gradient(0, 5) + sum_tolerance();
+  EXPECT_NEAR(outcome.gradient(0, 5), expected.gradient(0, 5), bound);
 }
 
 TEST_P(CrossEntropyTest, FactorScalesTheGradient) {
@@ -167,7 +180,7 @@ TEST_P(CrossEntropyTest, LargeLogitsStayFinite) {
   const Tensor labels = random_ids({37}, 0, 48, 2);
   const Outcome outcome = run(logits, labels, {20, 28});
   const Outcome expected = expected_of(logits, labels);
-  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance());
   EXPECT_TRUE(outcome.gradient.allFinite());
   EXPECT_LT(gradient_difference(outcome, expected), tolerance());
 }
@@ -178,7 +191,7 @@ TEST_P(CrossEntropyTest, IgnoredRowsCountForNothing) {
   for (std::int64_t m = 0; m < 37; m += 3) labels.slice(0, m, 1).fill(kIgnore);
   const Outcome outcome = run(logits, labels, {40, 8}, 2);
   const Outcome expected = expected_of(logits, labels);
-  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance());
   EXPECT_DOUBLE_EQ(outcome.counted, 24.0);
   EXPECT_TRUE((outcome.gradient.row(0).array() == 0.0).all());
   EXPECT_LT(gradient_difference(outcome, expected), tolerance());
@@ -207,7 +220,7 @@ TEST_P(CrossEntropyTest, MinusInfinityIsAProbabilityOfZero) {
   const Tensor labels = Tensor::zeros({3}, DType::Int32);
   const Outcome outcome = run(logits, labels, {100});
   const Outcome expected = expected_of(logits, labels);
-  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, tolerance());
+  EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance());
   EXPECT_LT(gradient_difference(outcome, expected), tolerance());
 }
 
@@ -224,7 +237,7 @@ TEST_P(CrossEntropyTest, TheNumberOfThreadsChangesNoBit) {
 }
 
 TEST_P(CrossEntropyTest, RowMaxOfNoColumnsIsMinusInfinity) {
-  Tensor max = Tensor::empty({2}, dtype());
+  Tensor max = Tensor::empty({2}, accumulator());
   kernels::row_max(Tensor::zeros({2, 8}, dtype()), {64, 0}, max);
   EXPECT_EQ(max.slice(0, 1, 1).item(), -std::numeric_limits<double>::infinity());
 }
@@ -233,7 +246,7 @@ TEST_P(CrossEntropyTest, RowMaxDoesNotHideANan) {
   for (std::int64_t column : {0, 31, 32, 99}) {
     Tensor logits = random_tensor({1, 100}, dtype(), 1);
     logits.slice(1, column, 1).fill(std::nan(""));
-    Tensor max = Tensor::empty({1}, dtype());
+    Tensor max = Tensor::empty({1}, accumulator());
     kernels::row_max(logits, {0, 100}, max);
     EXPECT_TRUE(std::isnan(max.item())) << column;
   }
@@ -241,8 +254,8 @@ TEST_P(CrossEntropyTest, RowMaxDoesNotHideANan) {
 
 TEST_P(CrossEntropyTest, Errors) {
   Tensor logits = Tensor::zeros({2, 8}, dtype());
-  Tensor rows = Tensor::full({2}, 1.0, dtype());
-  Tensor other = Tensor::zeros({2}, dtype());
+  Tensor rows = Tensor::full({2}, 1.0, accumulator());
+  Tensor other = Tensor::zeros({2}, accumulator());
   const Tensor labels = Tensor::from(std::vector<std::int32_t>{0, -3}, {2});
   EXPECT_EQ(error_of([&] {
               kernels::row_max(logits, {0, 9}, rows);

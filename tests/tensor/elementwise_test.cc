@@ -99,6 +99,9 @@ TEST_P(ElementwiseTest, SumRows) {
     Tensor accumulated = before.clone();
     kernels::sum_rows(x, accumulated, /*accumulate=*/true);
     EXPECT_LT(relative_difference(accumulated, expected + to_matrix(before)), tolerance());
+    Tensor wide = before.to(accumulator()).clone();
+    kernels::sum_rows(x, wide, /*accumulate=*/true);
+    EXPECT_LT(relative_difference(wide, expected + to_matrix(before)), sum_tolerance());
   }
 }
 
@@ -106,7 +109,7 @@ TEST_P(ElementwiseTest, SumRows) {
 TEST_P(ElementwiseTest, SumOfManyRowsStaysAccurate) {
   const std::int64_t rows = 100000;
   const Tensor x = Tensor::full({rows, 3}, 0.1, dtype());
-  Tensor out = Tensor::empty({3}, dtype());
+  Tensor out = Tensor::empty({3}, accumulator());
   kernels::sum_rows(x, out, false);
   const Matrix expected = Matrix::Constant(1, 3, rows * to_matrix(x)(0, 0));
   EXPECT_LT(relative_difference(out, expected), 1e-7);

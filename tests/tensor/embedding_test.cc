@@ -73,6 +73,11 @@ TEST_P(EmbeddingTest, BackwardAddsIntoRows) {
     Tensor dtable = before.clone();
     kernels::embedding_backward(ids, dy, 0, dtable);
     EXPECT_LT(relative_difference(dtable, gradient_of(ids, dy, 0, before)), tolerance());
+    Tensor sums = before.to(accumulator()).clone();
+    kernels::embedding_backward(ids, dy, 0, sums);
+    EXPECT_LT(relative_difference(sums, gradient_of(ids, dy, 0, before)), sum_tolerance());
+    // One rounding at the end, however many tokens a row has.
+    EXPECT_TRUE(bitwise_equal(dtable, sums.to(dtype())));
   }
 }
 

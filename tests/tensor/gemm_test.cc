@@ -73,6 +73,9 @@ TEST_P(GemmTest, OverwritesInEveryLayout) {
     Tensor c = Tensor::full({sizes.m, sizes.n}, std::nan(""), dtype());
     kernels::gemm(a, b, Tensor(), c, /*accumulate=*/false);
     EXPECT_LT(relative_difference(c, Matrix(to_matrix(a) * to_matrix(b))), tolerance());
+    Tensor sums = Tensor::full({sizes.m, sizes.n}, std::nan(""), accumulator());
+    kernels::gemm(a, b, Tensor(), sums, /*accumulate=*/false);
+    EXPECT_LT(relative_difference(sums, Matrix(to_matrix(a) * to_matrix(b))), sum_tolerance());
   });
 }
 
@@ -83,6 +86,9 @@ TEST_P(GemmTest, AddsTheBias) {
     kernels::gemm(a, b, bias, c, /*accumulate=*/false);
     const Matrix expected = (to_matrix(a) * to_matrix(b)).rowwise() + to_matrix(bias).row(0);
     EXPECT_LT(relative_difference(c, expected), tolerance());
+    Tensor sums = Tensor::full({sizes.m, sizes.n}, std::nan(""), accumulator());
+    kernels::gemm(a, b, bias, sums, /*accumulate=*/false);
+    EXPECT_LT(relative_difference(sums, expected), sum_tolerance());
   });
 }
 
@@ -93,7 +99,25 @@ TEST_P(GemmTest, Accumulates) {
     kernels::gemm(a, b, Tensor(), c, /*accumulate=*/true);
     const Matrix expected = to_matrix(before) + to_matrix(a) * to_matrix(b);
     EXPECT_LT(relative_difference(c, expected), tolerance());
+    Tensor sums = before.to(accumulator()).clone();
+    kernels::gemm(a, b, Tensor(), sums, /*accumulate=*/true);
+    EXPECT_LT(relative_difference(sums, expected), sum_tolerance());
   });
+}
+
+TEST_P(GemmTest, BiasAndGeluAreThoseOfTheirKernels) {
+  const Tensor a = random_tensor({37, 53}, dtype(), 1);
+  const Tensor b = random_tensor({48, 53}, dtype(), 2).transpose(0, 1);
+  const Tensor bias = random_tensor({48}, dtype(), 3);
+  Tensor expected = Tensor::empty({37, 48}, dtype()), expected_y = Tensor::empty_like(expected);
+  kernels::gemm(a, b, bias, expected, false);
+  for (GeluKind kind : {GeluKind::Exact, GeluKind::Tanh}) {
+    Tensor pre_activation = Tensor::empty_like(expected), y = Tensor::empty_like(expected);
+    kernels::gemm_bias_gelu(a, b, bias, kind, pre_activation, y);
+    kernels::gelu_forward(expected, expected_y, kind);
+    EXPECT_TRUE(bitwise_equal(pre_activation, expected));
+    EXPECT_TRUE(bitwise_equal(y, expected_y));
+  }
 }
 
 // A slice of c is written, and nothing of what lies around it.
@@ -221,7 +245,7 @@ TEST_P(GemmTest, Errors) {
   EXPECT_THAT(message(a, b, Tensor(), Tensor::zeros({4, 4}, dtype())), HasSubstr("c [4, 4]"));
   EXPECT_THAT(message(a, b, Tensor(), Tensor()), HasSubstr("c []"));
   EXPECT_THAT(message(Tensor::zeros({1, 3, 5}, dtype()), b, Tensor(), c), HasSubstr("a is [1, 3"));
-  const DType other = dtype() == DType::Float32 ? DType::Float64 : DType::Float32;
+  const DType other = dtype() == DType::Float64 ? DType::Float32 : DType::Float64;
   EXPECT_THAT(message(a, b.to(other), Tensor(), c), HasSubstr("expected one dtype"));
   EXPECT_THAT(message(a, b, Tensor(), c.to(other)), HasSubstr("expected one dtype"));
   const Tensor bias = Tensor::zeros({4}, dtype());

@@ -1,4 +1,4 @@
-// What the kernels' tests share: the two floating types, their tolerances and thread counts.
+// What the kernels' tests share: the floating types, their tolerances and thread counts.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -14,16 +14,26 @@
 
 namespace shardgrad::kernel_testing {
 
-/// A test that runs in float32 and in float64: write TEST_P(Name, ...) and, once,
+/// A test that runs in every floating dtype: write TEST_P(Name, ...) and, once,
 /// INSTANTIATE_TEST_SUITE_P(Dtypes, Name, floating_dtypes(), dtype_name).
 class FloatingTest : public ::testing::TestWithParam<DType> {
  protected:
   static DType dtype() { return GetParam(); }
-  /// Bound on ||result - reference|| / ||reference||.
-  static double tolerance() { return dtype() == DType::Float32 ? 1e-6 : 1e-12; }
+  /// The dtype of the kernels' sums.
+  static DType accumulator() { return accumulation_dtype(dtype()); }
+  /// Bound on ||result - reference|| / ||reference||; in bfloat16 that of one rounding, 2^-8, which
+  /// drowns those of the float32 arithmetic before it.
+  static double tolerance() { return dtype() == DType::BFloat16 ? 0.00391 : sum_tolerance(); }
+  /// The same for results in the accumulation dtype.
+  static double sum_tolerance() { return dtype() == DType::Float64 ? 1e-12 : 1e-6; }
 };
 
-inline auto floating_dtypes() { return ::testing::Values(DType::Float32, DType::Float64); }
+inline auto floating_dtypes() {
+  return ::testing::Values(DType::Float32, DType::Float64, DType::BFloat16);
+}
+
+/// The dtypes that sums are kept in.
+inline auto accumulation_dtypes() { return ::testing::Values(DType::Float32, DType::Float64); }
 
 inline std::string dtype_name(const ::testing::TestParamInfo<DType>& info) {
   return name_of(info.param);

@@ -35,8 +35,8 @@ struct Problem {
         beta(random_tensor({shape[1]}, dtype, 3)),
         dy(random_tensor(shape, dtype, 4)),
         y(Tensor::empty_like(x)),
-        mean(Tensor::empty({shape[0]}, dtype)),
-        rstd(Tensor::empty({shape[0]}, dtype)) {
+        mean(Tensor::empty({shape[0]}, accumulation_dtype(dtype))),
+        rstd(Tensor::empty({shape[0]}, accumulation_dtype(dtype))) {
     const Matrix input = to_matrix(x);
     const Eigen::VectorXd means = input.rowwise().mean();
     const Matrix centred = input.colwise() - means;
@@ -67,8 +67,8 @@ TEST_P(LayerNormTest, Forward) {
     Problem problem(shape, dtype());
     problem.forward();
     EXPECT_LT(relative_difference(problem.y, problem.expected_y), tolerance()) << shape.to_string();
-    EXPECT_LT(relative_difference(problem.mean, problem.expected_mean), tolerance());
-    EXPECT_LT(relative_difference(problem.rstd, problem.expected_rstd), tolerance());
+    EXPECT_LT(relative_difference(problem.mean, problem.expected_mean), sum_tolerance());
+    EXPECT_LT(relative_difference(problem.rstd, problem.expected_rstd), sum_tolerance());
   }
 }
 
@@ -100,7 +100,7 @@ TEST_P(LayerNormTest, BackwardParameters) {
     problem.forward();
     for (bool accumulate_gamma : {false, true}) {
       for (bool accumulate_beta : {false, true}) {
-        const Tensor before = random_tensor({shape[1]}, dtype(), 6);
+        const Tensor before = random_tensor({shape[1]}, accumulator(), 6);
         Tensor dgamma = before.clone();
         Tensor dbeta = before.clone();
         kernels::layer_norm_backward_parameters(problem.x, problem.mean, problem.rstd, problem.dy,
@@ -109,11 +109,11 @@ TEST_P(LayerNormTest, BackwardParameters) {
         const double kept_beta = accumulate_beta ? 1.0 : 0.0;
         EXPECT_LT(
             relative_difference(dgamma, problem.expected_dgamma + kept_gamma * to_matrix(before)),
-            tolerance())
+            sum_tolerance())
             << shape.to_string();
         EXPECT_LT(
             relative_difference(dbeta, problem.expected_dbeta + kept_beta * to_matrix(before)),
-            tolerance());
+            sum_tolerance());
       }
     }
   }
@@ -143,15 +143,15 @@ TEST_P(LayerNormTest, LargeMeanKeepsTheVariance) {
   const Matrix expected = (centred.array().square().rowwise().mean() + kEpsilon).rsqrt().matrix();
   kernels::layer_norm_forward(shifted, problem.gamma, problem.beta, kEpsilon, problem.y,
                               problem.mean, problem.rstd);
-  EXPECT_LT(relative_difference(problem.rstd, expected), tolerance());
+  EXPECT_LT(relative_difference(problem.rstd, expected), sum_tolerance());
 }
 
 TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
   Problem problem({200, 777}, dtype());
   problem.forward();
   Tensor dx = Tensor::empty_like(problem.x);
-  Tensor dgamma = Tensor::empty({777}, dtype());
-  Tensor dbeta = Tensor::empty({777}, dtype());
+  Tensor dgamma = Tensor::empty({777}, accumulator());
+  Tensor dbeta = Tensor::empty({777}, accumulator());
   kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
                                      problem.dy, Tensor(), dx);
   kernels::layer_norm_backward_parameters(problem.x, problem.mean, problem.rstd, problem.dy, dgamma,
@@ -164,8 +164,8 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
     EXPECT_TRUE(bitwise_equal(again.mean, problem.mean));
     EXPECT_TRUE(bitwise_equal(again.rstd, problem.rstd));
     Tensor again_dx = Tensor::empty_like(problem.x);
-    Tensor again_dgamma = Tensor::empty({777}, dtype());
-    Tensor again_dbeta = Tensor::empty({777}, dtype());
+    Tensor again_dgamma = Tensor::empty({777}, accumulator());
+    Tensor again_dbeta = Tensor::empty({777}, accumulator());
     kernels::layer_norm_backward_input(again.x, again.gamma, again.mean, again.rstd, again.dy,
                                        Tensor(), again_dx);
     kernels::layer_norm_backward_parameters(again.x, again.mean, again.rstd, again.dy, again_dgamma,
@@ -176,8 +176,8 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
   }
   // A shard of the rows, as sequence parallelism makes it.
   Tensor y = Tensor::empty({50, 777}, dtype());
-  Tensor mean = Tensor::empty({50}, dtype());
-  Tensor rstd = Tensor::empty({50}, dtype());
+  Tensor mean = Tensor::empty({50}, accumulator());
+  Tensor rstd = Tensor::empty({50}, accumulator());
   kernels::layer_norm_forward(problem.x.slice(0, 101, 50), problem.gamma, problem.beta, kEpsilon, y,
                               mean, rstd);
   EXPECT_TRUE(bitwise_equal(y, problem.y.slice(0, 101, 50)));

@@ -20,6 +20,11 @@ class RandomTest : public kernel_testing::FloatingTest {};
 INSTANTIATE_TEST_SUITE_P(Dtypes, RandomTest, kernel_testing::floating_dtypes(),
                          kernel_testing::dtype_name);
 
+// How the numbers are distributed, which rounding to bfloat16 coarsens.
+class RandomDistributionTest : public kernel_testing::FloatingTest {};
+INSTANTIATE_TEST_SUITE_P(Dtypes, RandomDistributionTest, kernel_testing::accumulation_dtypes(),
+                         kernel_testing::dtype_name);
+
 Tensor normal(std::int64_t count, DType dtype, std::int64_t first, double mean = 0.0,
               double standard_deviation = 1.0) {
   Tensor x = Tensor::empty({count}, dtype);
@@ -68,7 +73,8 @@ TEST_P(RandomTest, UniformFollowsItsDocumentedScheme) {
   const std::vector<double> values =
       uniform(9, dtype(), 6, -1.0, 3.0).to(DType::Float64).to_vector<double>();
   for (std::size_t i = 0; i < values.size(); ++i) {
-    EXPECT_NEAR(values[i], -1.0 + 4.0 * philox_word({5, 6}, 6 + i) / 4294967296.0, tolerance());
+    const double expected = -1.0 + 4.0 * philox_word({5, 6}, 6 + i) / 4294967296.0;
+    EXPECT_NEAR(values[i], expected, tolerance() * std::max(1.0, std::fabs(expected)));
   }
 }
 
@@ -91,15 +97,31 @@ TEST_P(RandomTest, AShardDrawsItsSliceOfTheWhole) {
   }
 }
 
-// The dtypes draw the same numbers, each rounded once.
-TEST(Random, Float32IsFloat64Rounded) {
-  EXPECT_TRUE(bitwise_equal(normal(10000, DType::Float64, 3).to(DType::Float32),
-                            normal(10000, DType::Float32, 3)));
-  EXPECT_TRUE(bitwise_equal(uniform(10000, DType::Float64, 3, -2.0, 1.0).to(DType::Float32),
-                            uniform(10000, DType::Float32, 3, -2.0, 1.0)));
+// The dtypes draw the same numbers, each rounded from the next wider one.
+TEST(Random, ADtypeDrawsTheWiderOnesNumbersRounded) {
+  for (const auto& [wide, narrow] :
+       {std::pair(DType::Float64, DType::Float32), std::pair(DType::Float32, DType::BFloat16)}) {
+    EXPECT_TRUE(bitwise_equal(normal(10000, wide, 3).to(narrow), normal(10000, narrow, 3)));
+    // Up to a number that few draws round to: those are the number below it.
+    const Tensor expected = uniform(10000, wide, 3, -2.0, 1.0).to(narrow);
+    const Tensor drawn = uniform(10000, narrow, 3, -2.0, 1.0);
+    const reference::Matrix rounded = reference::to_matrix(expected);
+    const reference::Matrix values = reference::to_matrix(drawn);
+    int at_the_end = 0;
+    for (Eigen::Index i = 0; i < values.size(); ++i) {
+      if (rounded.data()[i] == 1.0) {
+        ++at_the_end;
+        EXPECT_LT(values.data()[i], 1.0);
+        EXPECT_GE(values.data()[i], 1.0 - 1.0 / 256);
+      } else {
+        ASSERT_EQ(values.data()[i], rounded.data()[i]);
+      }
+    }
+    EXPECT_LT(at_the_end, 20);
+  }
 }
 
-TEST_P(RandomTest, NormalIsNormal) {
+TEST_P(RandomDistributionTest, NormalIsNormal) {
   const std::int64_t count = 400000;
   const std::vector<double> samples =
       normal(count, dtype(), 0, 3.0, 2.0).to(DType::Float64).to_vector<double>();
@@ -120,7 +142,7 @@ TEST_P(RandomTest, NormalIsNormal) {
             1.95 / root);
 }
 
-TEST_P(RandomTest, UniformIsUniform) {
+TEST_P(RandomDistributionTest, UniformIsUniform) {
   const std::int64_t count = 400000;
   const std::vector<double> samples =
       uniform(count, dtype(), 0, -1.0, 3.0).to(DType::Float64).to_vector<double>();
@@ -132,14 +154,22 @@ TEST_P(RandomTest, UniformIsUniform) {
   EXPECT_LT(kolmogorov_smirnov(samples, [](double x) { return (x + 1.0) / 4.0; }), 1.95 / root);
 }
 
-// In float32 half of these draws would round to the upper end, which must stay excluded.
+// In the narrower dtype half of these draws would round to the upper end, which must stay excluded.
 TEST_P(RandomTest, UniformExcludesItsUpperEnd) {
   const float low = 1.0f;
-  const float high = std::nextafter(low, 2.0f);
+  const float high = dtype() == DType::BFloat16 ? 1.0078125f : std::nextafter(low, 2.0f);
   const Tensor x = uniform(1000, dtype(), 0, low, high);
   const reference::Matrix values = reference::to_matrix(x);
   EXPECT_GE(values.minCoeff(), low);
   EXPECT_LT(values.maxCoeff(), high);
+}
+
+// Ends between which there is one bfloat16 number, the lower one.
+TEST(Random, UniformDoesNotFallBelowItsLowerEnd) {
+  for (double low : {1.0, -1.0, 0.0}) {
+    const Tensor x = uniform(1000, DType::BFloat16, 0, low, low + 1e-7 * std::fabs(low) + 1e-45);
+    EXPECT_TRUE(bitwise_equal(x, Tensor::full({1000}, low, DType::BFloat16))) << low;
+  }
 }
 
 TEST_P(RandomTest, ZeroDeviationIsTheMean) {

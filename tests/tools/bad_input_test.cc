@@ -60,7 +60,7 @@ TEST_F(BadInputTest, Values) {
   expect_refused({"--lr=1e-3", "--min-lr=1e-2"}, "--min-lr 0.01 is above --lr 0.001");
   expect_refused({"--dropout=1"}, "--dropout: '1' is not a number in [0, 1)");
   expect_refused({"--beta1=x"}, "--beta1: 'x' is not a number in [0, 1)");
-  expect_refused({"--device=cuda"}, "this build has no CUDA kernels; choose --device=cpu");
+  expect_refused({"--device=cuda"}, "; choose --device=cpu, or auto for the best there is");
   expect_refused({"--stepz=3"}, "--stepz");
   expect_refused({"word"}, "word");
 }

@@ -82,7 +82,8 @@ TEST_F(ProgramsTest, BenchReports) {
   std::vector<std::string> labels;
   for (const std::string& line : lines(result.out))
     labels.push_back(line.substr(0, line.find(' ')));
-  EXPECT_THAT(labels, ElementsAre("machine", "model", "step", "rate", "phases", "memory"));
+  EXPECT_THAT(labels,
+              ElementsAre("machine", "device", "model", "step", "rate", "phases", "memory"));
   EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
 }
 

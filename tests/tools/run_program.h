@@ -79,6 +79,7 @@ inline int exit_status(pid_t child) {
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   unsetenv("BUILD_WORKING_DIRECTORY");
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // the same run on any machine
   for (std::string& variable : environment) putenv(variable.data());
   if (chdir(folder.c_str()) == 0) execv(argv[0], argv.data());
   _exit(127);
