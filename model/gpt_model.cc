@@ -64,7 +64,7 @@ GPTModel::GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
               ? token_embedding_.weight()
               : register_parameter(
                     "head.weight",
-                    sharded_over(tensor_parallel, {config.vocab_size, config.d_model}, 0),
+                    vocabulary_sharded_over(tensor_parallel, {config.vocab_size, config.d_model}),
                     Initializer::normal(config.initializer_range), options);
 }
 

@@ -47,7 +47,7 @@ class GPTModel : public Module {
   // The output of the last layer norm, [B*T, d_model].
   Variable hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
                          const ForwardContext& context) const;
-  // This rank's columns of the logits, [B*T, ceil(vocab_size / tp)].
+  // This rank's columns of the logits, [B*T, V / tp], padding included.
   Variable local_logits(Variable hidden) const;
 
   GPTConfig config_;

@@ -37,7 +37,7 @@ Tensor gather_shards(const Tensor& local, const ShardSpec& shard, Communicator& 
   require(local.shape() == shard.local_shape(), "gather_shards",
           "the local tensor is {}; its shard specification says {}", local.shape().to_string(),
           shard.local_shape().to_string());
-  if (!shard.is_sharded()) return local.clone();
+  if (!shard.is_cut()) return local.clone();
   const std::int64_t count = local.numel();
   Tensor all = Tensor::empty({shard.size * count}, local.dtype(), local.device());
   tensor_parallel.all_gather(local.contiguous().reshape({count}), all);

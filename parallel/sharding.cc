@@ -24,4 +24,10 @@ ShardSpec sharded_over(const Communicator& group, const Shape& shape, int dim,
   return {shape, dim, group.rank(), group.world_size(), segments};
 }
 
+ShardSpec vocabulary_sharded_over(const Communicator& group, const Shape& shape) {
+  ShardSpec shard = sharded_over(group, shape, 0);
+  shard.multiple = 64;
+  return shard;
+}
+
 }  // namespace shardgrad

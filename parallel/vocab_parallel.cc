@@ -14,8 +14,9 @@ VocabParallelEmbedding::VocabParallelEmbedding(std::int64_t vocab_size, std::int
     : tensor_parallel_(tensor_parallel) {
   require(vocab_size > 0 && d_model > 0, "VocabParallelEmbedding",
           "vocab_size {} and d_model {} must be positive", vocab_size, d_model);
-  weight_ = register_parameter("weight", sharded_over(tensor_parallel, {vocab_size, d_model}, 0),
-                               Initializer::normal(standard_deviation), options);
+  weight_ =
+      register_parameter("weight", vocabulary_sharded_over(tensor_parallel, {vocab_size, d_model}),
+                         Initializer::normal(standard_deviation), options);
 }
 
 Variable VocabParallelEmbedding::forward(const Tensor& ids) const {
@@ -26,7 +27,7 @@ Variable VocabParallelEmbedding::forward(const Tensor& ids) const {
 }
 
 VocabularySlice vocabulary_slice(std::int64_t vocab_size, const Communicator& tensor_parallel) {
-  const ShardSpec columns = sharded_over(tensor_parallel, {vocab_size}, 0);
+  const ShardSpec columns = vocabulary_sharded_over(tensor_parallel, {vocab_size});
   return {columns.first_index(), columns.real_extent()};
 }
 

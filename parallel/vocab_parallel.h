@@ -7,9 +7,9 @@
 
 namespace shardgrad {
 
-/// A [vocab_size, d_model] table cut by rows. A vocabulary that tp does not divide is padded: the
-/// last ranks hold rows that no id names. Each rank looks up the ids that it holds, the others give
-/// zeros, and g sums them.
+/// A [vocab_size, d_model] table cut by rows. Each rank's part is padded (see
+/// vocabulary_sharded_over()): the last ranks hold rows that no id names. Each rank looks up the
+/// ids that it holds, the others give zeros, and g sums them.
 class VocabParallelEmbedding : public Module {
  public:
   /// `tensor_parallel` must outlive the layer and its graphs.
@@ -33,9 +33,9 @@ class VocabParallelEmbedding : public Module {
 /// cuts its rows.
 VocabularySlice vocabulary_slice(std::int64_t vocab_size, const Communicator& tensor_parallel);
 
-/// Mean cross-entropy of logits [M, ceil(vocab_size / tp)], of which each rank holds its columns;
-/// every rank gets the same loss, float64 [1]. The whole row of logits is nowhere: the ranks
-/// exchange two numbers a row and a maximum. Padding columns count for nothing. See
+/// Mean cross-entropy of logits [M, V / tp], of which each rank holds its columns, padding
+/// included; every rank gets the same loss, float64 [1]. The whole row of logits is nowhere: the
+/// ranks exchange two numbers a row and a maximum. Padding columns count for nothing. See
 /// cross_entropy().
 Variable vocab_parallel_cross_entropy(Variable logits, const Tensor& labels,
                                       std::int64_t vocab_size, Communicator& tensor_parallel,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "tensor/cuda/device_math.cuh"
-#include "tensor/cuda/elements.cuh"
 #include "tensor/cuda/launch.cuh"
 
 namespace shardgrad::cuda {
@@ -16,10 +15,11 @@ struct Sums {
 inline constexpr int kColumnsOfBlock = 32;
 inline constexpr int kRowsOfBlock = 8;
 
-// Each block sums a chunk of the rows for 32 columns: a warp reads 32 neighbours of one row.
-template <class A, int N, class Element>
+// Each block sums a chunk of the rows for 32 columns, a warp reading 32 neighbours of one row, and
+// calls store(chunk, column, sums).
+template <class A, int N, class Element, class Store>
 __global__ void sum_chunks_kernel(std::int64_t rows, std::int64_t columns,
-                                  std::int64_t rows_per_chunk, Element element, A* partial) {
+                                  std::int64_t rows_per_chunk, Element element, Store store) {
   __shared__ A of_warp[N][kRowsOfBlock][kColumnsOfBlock];
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kColumnsOfBlock + threadIdx.x;
   const std::int64_t begin = blockIdx.y * rows_per_chunk;
@@ -38,25 +38,40 @@ __global__ void sum_chunks_kernel(std::int64_t rows, std::int64_t columns,
   if (threadIdx.y == 0 && column < columns) {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      A total = of_warp[i][0][threadIdx.x];
-      for (int warp = 1; warp < kRowsOfBlock; ++warp) total += of_warp[i][warp][threadIdx.x];
-      partial[(blockIdx.y * N + i) * columns + column] = total;
+      for (int warp = 1; warp < kRowsOfBlock; ++warp) {
+        sums.value[i] += of_warp[i][warp][threadIdx.x];
+      }
     }
+    store(blockIdx.y, column, sums);
   }
 }
 
-template <class A, int N, class Store>
-__global__ void sum_partials_kernel(std::int64_t chunks, std::int64_t columns, const A* partial,
-                                    Store store) {
-  for (std::int64_t column = global_thread(); column < columns; column += all_threads()) {
-    Sums<A, N> sums{};
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+// The sums of the chunks, [chunks, N, columns]: where the first pass stores and the second reads.
+template <class A, int N>
+struct PartialSums {
+  A* sums;
+  std::int64_t columns;
+  __device__ void operator()(std::int64_t chunk, std::int64_t column,
+                             const Sums<A, N>& values) const {
 #pragma unroll
-      for (int i = 0; i < N; ++i) sums.value[i] += partial[(chunk * N + i) * columns + column];
-    }
+    for (int i = 0; i < N; ++i) sums[(chunk * N + i) * columns + column] = values.value[i];
+  }
+  __device__ Sums<A, N> operator()(std::int64_t chunk, std::int64_t column) const {
+    Sums<A, N> values;
+#pragma unroll
+    for (int i = 0; i < N; ++i) values.value[i] = sums[(chunk * N + i) * columns + column];
+    return values;
+  }
+};
+
+// The caller's store, in the second pass.
+template <class A, int N, class Store>
+struct StoreTotals {
+  Store store;
+  __device__ void operator()(std::int64_t, std::int64_t column, const Sums<A, N>& sums) const {
     store(column, sums);
   }
-}
+};
 
 /// Calls store(column, sums) once for each column, sums being those over all rows of
 /// element(row, column), which gives N terms. Both are objects with a __device__ call operator.
@@ -70,12 +85,16 @@ void sum_columns(const char* name, std::int64_t rows, std::int64_t columns, cons
   const std::int64_t rows_per_chunk = max(std::int64_t{1}, (rows + wanted - 1) / wanted);
   const std::int64_t chunks = (rows + rows_per_chunk - 1) / rows_per_chunk;
   Tensor partial = Tensor::empty({chunks, N, columns}, accumulator, device);
-  A* const sums = device_data<A>(partial);
-  launch(name, dim3(blocks_for(columns, kColumnsOfBlock), static_cast<unsigned>(chunks)),
-         dim3(kColumnsOfBlock, kRowsOfBlock), 0, sum_chunks_kernel<A, N, Element>, rows, columns,
-         rows_per_chunk, element, sums);
-  launch(name, element_blocks(columns), kElementThreads, 0, sum_partials_kernel<A, N, Store>,
-         chunks, columns, sums, store);
+  const PartialSums<A, N> sums{device_data<A>(partial), columns};
+  const StoreTotals<A, N, Store> totals{store};
+  const unsigned blocks = blocks_for(columns, kColumnsOfBlock);
+  const dim3 threads(kColumnsOfBlock, kRowsOfBlock);
+  launch(name, dim3(blocks, static_cast<unsigned>(chunks)), threads, 0,
+         sum_chunks_kernel<A, N, Element, PartialSums<A, N>>, rows, columns, rows_per_chunk,
+         element, sums);
+  launch(name, dim3(blocks), threads, 0,
+         sum_chunks_kernel<A, N, PartialSums<A, N>, StoreTotals<A, N, Store>>, chunks, columns,
+         chunks, sums, totals);
 }
 
 }  // namespace shardgrad::cuda

@@ -5,6 +5,38 @@
 
 namespace shardgrad::cuda {
 
+/// N neighbouring elements, read and written at once where N is a pack's.
+template <int N, class T>
+struct Chunk {
+  T value[N];
+};
+
+template <int N, class T>
+__device__ inline Chunk<N, T> load_chunk(const T* from) {
+  static_assert(N == 1 || N == Pack<T>::kSize);
+  Chunk<N, T> chunk;
+  if constexpr (N == 1) {
+    chunk.value[0] = *from;
+  } else {
+    const Pack<T> pack = load_pack(from);
+#pragma unroll
+    for (int i = 0; i < N; ++i) chunk.value[i] = pack.value[i];
+  }
+  return chunk;
+}
+
+template <int N, class T>
+__device__ inline void store_chunk(T* to, const Chunk<N, T>& chunk) {
+  if constexpr (N == 1) {
+    *to = chunk.value[0];
+  } else {
+    Pack<T> pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) pack.value[i] = chunk.value[i];
+    store_pack(to, pack);
+  }
+}
+
 /// How many elements of a row come before its first multiple of 16 bytes; at most `columns`.
 template <class T>
 __device__ inline std::int64_t unaligned_head(const T* row, std::int64_t columns) {

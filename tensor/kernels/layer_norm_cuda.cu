@@ -6,19 +6,26 @@
 namespace shardgrad::cuda {
 namespace {
 
-template <class T>
+template <int N, class T>
 __global__ void forward_kernel(std::int64_t rows, std::int64_t columns, const T* x, const T* gamma,
                                const T* beta, double epsilon, T* y, Accumulator<T>* mean,
                                Accumulator<T>* rstd) {
   const std::int64_t row = row_of_warp();
   if (row >= rows) return;  // the whole warp, and there is no barrier below
-  normalize_row(x + row * columns, columns, gamma, beta, epsilon, y + row * columns, mean + row,
-                rstd + row);
+  const T* const input = x + row * columns;
+  Accumulator<T> sum = 0;
+  for_each_chunk<N>(columns, [&](std::int64_t n) {
+    const Chunk<N, T> in = load_chunk<N>(input + n);
+#pragma unroll
+    for (int i = 0; i < N; ++i) sum += widen(in.value[i]);
+  });
+  normalize_row<N>(input, sum, columns, gamma, beta, epsilon, y + row * columns, mean + row,
+                   rstd + row);
 }
 
 // With g = dy gamma and xhat = (x - mean) rstd:
 // dx = addend + rstd (g - average(g) - xhat average(g xhat)).
-template <class T>
+template <int N, class T>
 __global__ void backward_input_kernel(std::int64_t rows, std::int64_t columns, const T* x,
                                       const T* gamma, const Accumulator<T>* mean,
                                       const Accumulator<T>* rstd, const T* dy, const T* addend,
@@ -26,25 +33,43 @@ __global__ void backward_input_kernel(std::int64_t rows, std::int64_t columns, c
   using A = Accumulator<T>;
   const std::int64_t row = row_of_warp();
   if (row >= rows) return;
-  const int lane = static_cast<int>(threadIdx.x % 32);
   const T* const input = x + row * columns;
   const T* const upstream = dy + row * columns;
   const A center = mean[row], inverse = rstd[row];
+  // Calls body(n, xhat[], g[]) for each chunk.
+  const auto for_each = [&](const auto& body) {
+    for_each_chunk<N>(columns, [&](std::int64_t n) {
+      const Chunk<N, T> in = load_chunk<N>(input + n), up = load_chunk<N>(upstream + n),
+                        scale = load_chunk<N>(gamma + n);
+      Chunk<N, A> xhat, g;
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        xhat.value[i] = (widen(in.value[i]) - center) * inverse;
+        g.value[i] = widen(up.value[i]) * widen(scale.value[i]);
+      }
+      body(n, xhat, g);
+    });
+  };
   A sum_g = 0, sum_g_xhat = 0;
-  for_each_of_row(input, columns, lane, 32, [&](std::int64_t n, A value) {
-    const A g = widen(upstream[n]) * widen(gamma[n]);
-    sum_g += g;
-    sum_g_xhat += g * ((value - center) * inverse);
+  for_each([&](std::int64_t, const Chunk<N, A>& xhat, const Chunk<N, A>& g) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      sum_g += g.value[i];
+      sum_g_xhat += g.value[i] * xhat.value[i];
+    }
   });
   const A average_g = warp_sum(sum_g) / static_cast<A>(columns);
   const A average_g_xhat = warp_sum(sum_g_xhat) / static_cast<A>(columns);
-  T* const out = dx + row * columns;
-  const T* const past = addend == nullptr ? nullptr : addend + row * columns;
-  for_each_of_row(input, columns, lane, 32, [&](std::int64_t n, A value) {
-    const A xhat = (value - center) * inverse;
-    const A centred = widen(upstream[n]) * widen(gamma[n]) - average_g - xhat * average_g_xhat;
-    const A added = past == nullptr ? A(0) : widen(past[n]);
-    out[n] = narrow<T>(fma(inverse, centred, added));
+  for_each([&](std::int64_t n, const Chunk<N, A>& xhat, const Chunk<N, A>& g) {
+    Chunk<N, T> out{};
+    if (addend != nullptr) out = load_chunk<N>(addend + row * columns + n);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const A centred = g.value[i] - average_g - xhat.value[i] * average_g_xhat;
+      out.value[i] =
+          narrow<T>(fma(inverse, centred, addend == nullptr ? A(0) : widen(out.value[i])));
+    }
+    store_chunk<N>(dx + row * columns + n, out);
   });
 }
 
@@ -83,10 +108,12 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   dispatch_element(x.dtype(), "layer_norm_forward", [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
-    launch("layer_norm_forward", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0,
-           forward_kernel<T>, rows, columns, device_data<T>(x), device_data<T>(gamma),
-           device_data<T>(beta), epsilon, device_data<T>(y), device_data<A>(mean),
-           device_data<A>(rstd));
+    const bool packed = fits_packs<T>(columns, device_data<T>(x), device_data<T>(gamma),
+                                      device_data<T>(beta), device_data<T>(y));
+    const auto kernel = packed ? forward_kernel<Pack<T>::kSize, T> : forward_kernel<1, T>;
+    launch("layer_norm_forward", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0, kernel, rows,
+           columns, device_data<T>(x), device_data<T>(gamma), device_data<T>(beta), epsilon,
+           device_data<T>(y), device_data<A>(mean), device_data<A>(rstd));
   });
 }
 
@@ -98,10 +125,13 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
     using T = decltype(type);
     using A = Accumulator<T>;
     const T* const past = addend.defined() ? device_data<T>(addend) : nullptr;
-    launch("layer_norm_backward_input", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0,
-           backward_input_kernel<T>, rows, columns, device_data<T>(x), device_data<T>(gamma),
-           device_data<A>(mean), device_data<A>(rstd), device_data<T>(dy), past,
-           device_data<T>(dx));
+    const bool packed = fits_packs<T>(columns, device_data<T>(x), device_data<T>(gamma),
+                                      device_data<T>(dy), past, device_data<T>(dx));
+    const auto kernel =
+        packed ? backward_input_kernel<Pack<T>::kSize, T> : backward_input_kernel<1, T>;
+    launch("layer_norm_backward_input", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0, kernel,
+           rows, columns, device_data<T>(x), device_data<T>(gamma), device_data<A>(mean),
+           device_data<A>(rstd), device_data<T>(dy), past, device_data<T>(dx));
   });
 }
 

@@ -6,36 +6,32 @@
 namespace shardgrad::cuda {
 namespace {
 
-// sum[n] = residual[n] + dropout(x[n]) for the columns that this lane will read again: those that
-// for_each_of_row() gives it of `sum`.
-template <class T>
-__device__ void add_residual(const T* x, const T* residual, std::int64_t columns,
-                             const DeviceMask<Accumulator<T>>& mask, std::int64_t first, T* sum) {
+// sum[:] = residual[:] + dropout(x[:]), of a row whose first element is number `first` of the
+// tensor. Returns what this lane has of the sum of sum[:].
+template <int N, class T>
+__device__ Accumulator<T> add_residual(const T* x, const T* residual, std::int64_t columns,
+                                       const DeviceMask<Accumulator<T>>& mask, std::int64_t first,
+                                       T* sum) {
   using A = Accumulator<T>;
-  constexpr int kSize = Pack<T>::kSize;
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const auto add = [&](std::int64_t n, bool kept) {
-    const A branch = widen(x[n]), skip = widen(residual[n]);
-    sum[n] =
-        narrow<T>(mask.threshold == 0 ? skip + branch : add_kept(kept, branch, mask.scale, skip));
-  };
-  const auto add_one = [&](std::int64_t n) {
-    add(n, mask.threshold == 0 || mask.keeps(first + n));
-  };
-  const std::int64_t head = unaligned_head(sum, columns);
-  for (std::int64_t n = lane; n < head; n += 32) add_one(n);
-  const std::int64_t packs = (columns - head) / kSize;
-  for (std::int64_t p = lane; p < packs; p += 32) {
-    const std::int64_t start = head + p * kSize;
-    const unsigned kept =
-        mask.threshold == 0 ? ~0u : mask.template keeps_bits<kSize>(first + start);
+  A total = 0;
+  for_each_chunk<N>(columns, [&](std::int64_t n) {
+    const Chunk<N, T> branch = load_chunk<N>(x + n), skip = load_chunk<N>(residual + n);
+    const unsigned kept = mask.threshold == 0 ? ~0u : mask.template keeps_bits<N>(first + n);
+    Chunk<N, T> out;
 #pragma unroll
-    for (int i = 0; i < kSize; ++i) add(start + i, (kept >> i & 1u) != 0);
-  }
-  for (std::int64_t n = head + packs * kSize + lane; n < columns; n += 32) add_one(n);
+    for (int i = 0; i < N; ++i) {
+      const A value = widen(branch.value[i]), past = widen(skip.value[i]);
+      out.value[i] =
+          narrow<T>(mask.threshold == 0 ? past + value
+                                        : add_kept((kept >> i & 1u) != 0, value, mask.scale, past));
+      total += widen(out.value[i]);
+    }
+    store_chunk<N>(sum + n, out);
+  });
+  return total;
 }
 
-template <class T>
+template <int N, class T>
 __global__ void residual_layer_norm_kernel(std::int64_t rows, std::int64_t columns, const T* x,
                                            const T* residual, DeviceMask<Accumulator<T>> mask,
                                            const T* gamma, const T* beta, double epsilon, T* sum,
@@ -43,8 +39,10 @@ __global__ void residual_layer_norm_kernel(std::int64_t rows, std::int64_t colum
   const std::int64_t row = row_of_warp();
   if (row >= rows) return;  // the whole warp, and there is no barrier below
   const std::int64_t first = row * columns;
-  add_residual(x + first, residual + first, columns, mask, first, sum + first);
-  normalize_row(sum + first, columns, gamma, beta, epsilon, y + first, mean + row, rstd + row);
+  const Accumulator<T> total =
+      add_residual<N>(x + first, residual + first, columns, mask, first, sum + first);
+  normalize_row<N>(sum + first, total, columns, gamma, beta, epsilon, y + first, mean + row,
+                   rstd + row);
 }
 
 }  // namespace
@@ -56,11 +54,15 @@ void residual_layer_norm_forward(const Tensor& x, const Tensor& residual, const 
   dispatch_element(x.dtype(), "residual_layer_norm_forward", [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
-    launch("residual_layer_norm_forward", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0,
-           residual_layer_norm_kernel<T>, rows, columns, device_data<T>(x),
-           device_data<T>(residual), DeviceMask<A>(mask), device_data<T>(gamma),
-           device_data<T>(beta), epsilon, device_data<T>(sum), device_data<T>(y),
-           device_data<A>(mean), device_data<A>(rstd));
+    const bool packed =
+        fits_packs<T>(columns, device_data<T>(x), device_data<T>(residual), device_data<T>(gamma),
+                      device_data<T>(beta), device_data<T>(sum), device_data<T>(y));
+    const auto kernel =
+        packed ? residual_layer_norm_kernel<Pack<T>::kSize, T> : residual_layer_norm_kernel<1, T>;
+    launch("residual_layer_norm_forward", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0, kernel,
+           rows, columns, device_data<T>(x), device_data<T>(residual), DeviceMask<A>(mask),
+           device_data<T>(gamma), device_data<T>(beta), epsilon, device_data<T>(sum),
+           device_data<T>(y), device_data<A>(mean), device_data<A>(rstd));
   });
 }
 

@@ -12,8 +12,9 @@ namespace {
 
 using reference::bitwise_equal;
 
-ShardSpec spec(const Shape& shape, int dim, int rank, int size, std::int64_t segments = 1) {
-  return {shape, dim, rank, size, segments};
+ShardSpec spec(const Shape& shape, int dim, int rank, int size, std::int64_t segments = 1,
+               std::int64_t multiple = 1) {
+  return {shape, dim, rank, size, segments, multiple};
 }
 
 TEST(ShardSpec, LocalShapes) {
@@ -22,6 +23,11 @@ TEST(ShardSpec, LocalShapes) {
   EXPECT_EQ(spec({8, 4}, 1, 1, 4).local_shape(), (Shape{8, 1}));
   EXPECT_EQ(spec({24, 4}, 0, 1, 2, 3).local_shape(), (Shape{12, 4}));
   EXPECT_EQ(spec({50257, 8}, 0, 3, 4).local_shape(), (Shape{12565, 8}));
+  EXPECT_EQ(spec({50257, 8}, 0, 3, 4, 1, 64).local_shape(), (Shape{12608, 8}));
+  EXPECT_EQ(spec({50257, 8}, 0, 0, 1, 1, 64).local_shape(), (Shape{50304, 8}));
+  EXPECT_EQ(spec({50257, 8}, 0, 3, 4, 1, 64).first_index(), 37824);
+  EXPECT_EQ(spec({50257, 8}, 0, 3, 4, 1, 64).real_extent(), 12433);
+  EXPECT_EQ(spec({5, 8}, 0, 1, 2, 1, 8).real_extent(), 0);
   EXPECT_THROW(spec({20, 4}, 0, 0, 2, 3).local_shape(), Error);
 }
 
@@ -31,12 +37,15 @@ TEST(ShardSpec, TheRunsOfAllRanksCoverTheTensorOnce) {
     Shape shape;
     int dim, size;
     std::int64_t segments;
+    std::int64_t multiple = 1;
   };
-  for (const Case& c : {Case{{8, 6}, 0, 2, 1}, Case{{8, 6}, 1, 3, 1}, Case{{24, 5}, 0, 4, 3},
-                        Case{{5, 3}, 0, 4, 1}, Case{{9}, 0, 2, 1}, Case{{2, 8, 3}, 1, 4, 2}}) {
+  for (const Case& c :
+       {Case{{8, 6}, 0, 2, 1}, Case{{8, 6}, 1, 3, 1}, Case{{24, 5}, 0, 4, 3}, Case{{5, 3}, 0, 4, 1},
+        Case{{9}, 0, 2, 1}, Case{{2, 8, 3}, 1, 4, 2}, Case{{9, 2}, 0, 1, 1, 8},
+        Case{{2, 9}, 1, 2, 1, 4}, Case{{9}, 0, 4, 1, 8}}) {
     std::vector<int> covered(c.shape.numel(), 0);
     for (int rank = 0; rank < c.size; ++rank) {
-      const ShardSpec shard = spec(c.shape, c.dim, rank, c.size, c.segments);
+      const ShardSpec shard = spec(c.shape, c.dim, rank, c.size, c.segments, c.multiple);
       std::vector<int> used(shard.local_shape().numel(), 0);
       shard.for_each_run([&](std::int64_t local, std::int64_t global, std::int64_t length) {
         for (std::int64_t i = 0; i < length; ++i) {

@@ -98,14 +98,20 @@ TEST_P(LayersTest, RowParallelLinear) {
   }
 }
 
-// 10 rows over 4 ranks leave two rows of padding.
+// What each of `ranks` ranks holds of a vocabulary: an equal part, rounded up to a multiple of 64.
+std::int64_t padded_part(std::int64_t vocabulary, int ranks) {
+  const std::int64_t part = (vocabulary + ranks - 1) / ranks;
+  return (part + 63) / 64 * 64;
+}
+
+// 190 rows are 128 + 62 over 2 ranks and 64 + 64 + 62 + 0 over 4, since parts are multiples of 64.
 TEST_P(LayersTest, VocabParallelEmbedding) {
-  constexpr std::int64_t kVocabulary = 10;
+  constexpr std::int64_t kVocabulary = 190;
   run_ranks(GetParam(), 1, [&](Communicator& world) {
     VocabParallelEmbedding layer(kVocabulary, 6, world, 1.0, {DType::Float64});
     initialize_parameters(layer, 3);
-    const Tensor ids =
-        Tensor::from(std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 0, 3}, {13});
+    const Tensor ids = Tensor::from(
+        std::vector<std::int32_t>{0, 1, 63, 64, 65, 127, 128, 129, 189, 188, 188, 0, 3}, {13});
     const Matrix table = gathered(layer, "weight", false, world);
     const Variable y = layer.forward(ids);
     const Tensor dy = random64({13, 6}, 2);
@@ -118,7 +124,7 @@ TEST_P(LayersTest, VocabParallelEmbedding) {
     }
     EXPECT_EQ(relative_difference(y.value(), expected), 0.0);
     EXPECT_LT((gathered(layer, "weight", true, world) - dtable).norm() / dtable.norm(), 1e-15);
-    EXPECT_THROW(layer.forward(Tensor::from(std::vector<std::int32_t>{10}, {1})), Error);
+    EXPECT_THROW(layer.forward(Tensor::from(std::vector<std::int32_t>{190}, {1})), Error);
     EXPECT_THROW(layer.forward(Tensor::from(std::vector<std::int32_t>{-1}, {1})), Error);
   });
 }
@@ -126,14 +132,15 @@ TEST_P(LayersTest, VocabParallelEmbedding) {
 // A target in every shard, ignored rows, and logits so large that exp() overflows without the
 // global maximum.
 TEST_P(LayersTest, VocabParallelCrossEntropy) {
-  constexpr std::int64_t kVocabulary = 10;
+  constexpr std::int64_t kVocabulary = 190;
   for (double magnitude : {1.0, 1000.0}) {
     run_ranks(GetParam(), 1, [&](Communicator& world) {
       const Tensor all = reference::random_tensor({13, kVocabulary}, DType::Float64, 1, magnitude);
       const Tensor labels = Tensor::from(
-          std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -100, 0, -100}, {13});
+          std::vector<std::int32_t>{0, 1, 63, 64, 65, 127, 128, 129, 189, 100, -100, 0, -100},
+          {13});
       const VocabularySlice slice = vocabulary_slice(kVocabulary, world);
-      const std::int64_t padded = (kVocabulary + world.world_size() - 1) / world.world_size();
+      const std::int64_t padded = padded_part(kVocabulary, world.world_size());
       // Padding holds what would win if it counted.
       Tensor local = Tensor::full({13, padded}, 1e6, DType::Float64);
       if (slice.columns > 0) {
