@@ -197,6 +197,20 @@ __device__ inline void load_padding(const AttentionShape& shape, const std::int3
   }
 }
 
+/// How many of a tile's keys the padding mask hides.
+enum class Hidden { None, Some, All };
+/// Of the kCount keys of `visible`; for all lanes of a warp, each of which gets the answer.
+template <int kCount>
+__device__ inline Hidden hidden_among(const bool* visible) {
+  bool some = false, all = true;
+  for (int i = lane_of_warp(); i < kCount; i += 32) {
+    some = some || !visible[i];
+    all = all && !visible[i];
+  }
+  if (__all_sync(kAllLanes, all)) return Hidden::All;
+  return __any_sync(kAllLanes, some) ? Hidden::Some : Hidden::None;
+}
+
 /// The padding mask as kernels take it: null where all keys are visible.
 inline const std::int32_t* padding_of(const Tensor& key_padding_mask) {
   return key_padding_mask.defined() ? device_data<std::int32_t>(key_padding_mask) : nullptr;

@@ -29,6 +29,11 @@ struct BackwardTilesOf<double, kDim> {
       AttentionTiles<double, kDim, kDim <= 128 ? 4 : 2, kDim <= 64 ? 8 : 4, kDim <= 128 ? 16 : 8>;
 };
 
+/// Blocks that share a multiprocessor: so many that nvcc has to do with 168 registers for a thread
+/// where these suffice.
+template <class Tiles>
+inline constexpr int kBackwardBlocks = Tiles::kTensorCores&& Tiles::kDim <= 64 ? 3 : 1;
+
 /// What both kernels keep in shared memory. The owned rows are those of key and value, or of query
 /// and dout; the visited ones are the other two.
 template <class Tiles>

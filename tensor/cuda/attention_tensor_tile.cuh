@@ -159,6 +159,7 @@ struct TensorTile {
     const int row = lane_of_warp() % kEdge, half = lane_of_warp() / kEdge;
 #pragma unroll
     for (int i = 0; i < kFragmentRows; ++i) {
+      // barrier kept: the shuffle below comes after all lanes' reads, but orders no memory on a GPU
       if (i > 0) __syncwarp();
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair) {

@@ -47,7 +47,7 @@ __global__ void correlation_kernel(AttentionShape shape, bool packed, const T* o
 // dK and dV: a block for each kOwned keys of each head, the first of which are seen by the most
 // queries.
 template <class Tiles>
-__global__ void __launch_bounds__(Tiles::kThreads)
+__global__ void __launch_bounds__(Tiles::kThreads, kBackwardBlocks<Tiles>)
     key_kernel(BackwardInputs<Tiles> inputs, const typename Tiles::T* qkv,
                const std::int32_t* key_padding, const typename Tiles::A* log_sum_exp,
                const typename Tiles::A* correlation, const typename Tiles::T* dout,
@@ -92,7 +92,8 @@ __global__ void __launch_bounds__(Tiles::kThreads)
     }
   };
   const auto visit = [&](std::int64_t first_query, int stage) {
-    if (first_query + Tiles::kVisited <= first_of_warp) return;  // none of them sees the keys
+    const Hidden hidden = hidden_among<Tiles::kStripe>(shared.visible + row);
+    if (first_query + Tiles::kVisited <= first_of_warp || hidden == Hidden::All) return;
     const T *const query = shared.visited[stage][0], *const upstream = shared.visited[stage][1];
     const auto& queries = shared.queries[stage];
     typename Tiles::Scores scores, dscores;
@@ -101,7 +102,7 @@ __global__ void __launch_bounds__(Tiles::kThreads)
     scores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, keys, query);
     dscores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, values, upstream);
     const int diagonal = static_cast<int>(first_of_warp - first_query);
-    const bool masked = key_padding != nullptr || diagonal + Tiles::kStripe > 1;
+    const bool masked = hidden != Hidden::None || diagonal + Tiles::kStripe > 1;
     scores.for_each(
         map,
         [&](int slot, int column, A& score, A& dscore) {
@@ -136,7 +137,7 @@ __global__ void __launch_bounds__(Tiles::kThreads)
 
 // dQ: a block for each kOwned queries of each head, those that see the most keys first.
 template <class Tiles>
-__global__ void __launch_bounds__(Tiles::kThreads)
+__global__ void __launch_bounds__(Tiles::kThreads, kBackwardBlocks<Tiles>)
     query_kernel(BackwardInputs<Tiles> inputs, const typename Tiles::T* qkv,
                  const std::int32_t* key_padding, const typename Tiles::A* log_sum_exp,
                  const typename Tiles::A* correlation, const typename Tiles::T* dout,
@@ -184,16 +185,17 @@ __global__ void __launch_bounds__(Tiles::kThreads)
     }
   };
   const auto visit = [&](std::int64_t first_key, int stage) {
-    if (first_key >= first_of_warp + Tiles::kStripe) return;  // none of the queries sees the keys
     const T *const key = shared.visited[stage][0], *const value = shared.visited[stage][1];
     const auto& keys = shared.keys[stage];
+    const Hidden hidden = hidden_among<Tiles::kVisited>(keys.visible);
+    if (first_key >= first_of_warp + Tiles::kStripe || hidden == Hidden::All) return;
     typename Tiles::Scores scores, dscores;
     scores.clear();
     dscores.clear();
     scores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, queries, key);
     dscores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, douts, value);
     const int diagonal = static_cast<int>(first_of_warp - first_key);
-    const bool masked = padding != nullptr || Tiles::kVisited > diagonal + 1;
+    const bool masked = hidden != Hidden::None || Tiles::kVisited > diagonal + 1;
     scores.for_each(
         map,
         [&](int slot, int column, A& score, A& dscore) {

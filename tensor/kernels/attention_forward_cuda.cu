@@ -161,12 +161,13 @@ __global__ void __launch_bounds__(Tiles::kThreads)
     }
   };
   const auto visit = [&](std::int64_t first_key, int stage) {
-    if (first_key >= first_of_warp + Tiles::kStripe) return;  // none of the queries sees the keys
     const auto& visited = shared.stage[stage];
+    const Hidden hidden = hidden_among<Tiles::kVisited>(visited.visible);
+    if (first_key >= first_of_warp + Tiles::kStripe || hidden == Hidden::All) return;
     typename Tiles::Scores scores;
     scores.clear();
     scores.template multiply_transposed<Tiles::kDim, Tiles::kStride>(map, stripe, visited.key);
-    if (padding != nullptr || first_key + Tiles::kVisited > first_of_warp + 1) {
+    if (hidden != Hidden::None || first_key + Tiles::kVisited > first_of_warp + 1) {
       const int diagonal = static_cast<int>(first_of_warp - first_key);
       scores.for_each(map, [&](int slot, int column, A& score) {
         if (column > diagonal + map.row(slot) || !visited.visible[column]) score = -A(INFINITY);

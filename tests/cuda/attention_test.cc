@@ -209,31 +209,6 @@ TEST_P(CudaAttentionTest, EveryRunGivesTheSameBits) {
   }
 }
 
-// Heads and sequences one by one draw the masks that they have in the whole.
-TEST_P(CudaAttentionTest, ASliceEqualsTheWhole) {
-  constexpr std::int64_t kBatch = 2, kTokens = 67, kHeads = 3, kDim = 16;
-  const AttentionShape shape = slice_of_layer(kBatch, kTokens, kHeads, kDim);
-  const Inputs inputs(shape, dtype());
-  const Result whole(inputs.qkv.device, Tensor(), inputs.dout.device, shape, dropout_of(0.3));
-  AttentionShape last = shape;
-  last.batch = last.heads = 1;
-  last.first_sequence += kBatch - 1;
-  last.first_head += kHeads - 1;
-  // The last head of the last sequence, of each of `parts` equal groups of columns.
-  const auto slice = [&](const Tensor& tensor, std::int64_t parts) {
-    return tensor.to(Device{})
-        .slice(0, (kBatch - 1) * kTokens, kTokens)
-        .reshape({kTokens, parts, kHeads * kDim})
-        .slice(2, (kHeads - 1) * kDim, kDim)
-        .contiguous()
-        .reshape({kTokens, parts * kDim});
-  };
-  const Result one(slice(inputs.qkv.device, 3).to(kGpu), Tensor(),
-                   slice(inputs.dout.device, 1).to(kGpu), last, dropout_of(0.3));
-  EXPECT_TRUE(same_bits(one.out, slice(whole.out, 1)));
-  EXPECT_TRUE(same_bits(one.dqkv, slice(whole.dqkv, 3)));
-}
-
 // Scores of tens of thousands: exp would overflow without the maximum, and the maximum grows from
 // tile to tile.
 TEST_P(CudaAttentionTest, LargeScoresDoNotOverflow) {
