@@ -66,14 +66,16 @@ SIMT_WARP_WIDE void multiply(void* const payload[32], unsigned present) {
   for (int r = 0; r < 16; ++r) {
     const auto* lane = static_cast<const Payload*>(payload[r]);
     for (int i = 0; i < 16; ++i) {
-      a[r][i] = lane->a[i];
-      b[i][r] = lane->b[i];
+      // Out of the lane's memory first: the conversion is not SIMT_WARP_WIDE.
+      const AB of_a = lane->a[i], of_b = lane->b[i];
+      a[r][i] = of_a;
+      b[i][r] = of_b;
     }
   }
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 8; ++i) {
-      d[accumulator_row(lane)][accumulator_column(lane) + i] =
-          static_cast<const Payload*>(payload[lane])->c[i];
+      const C of_c = static_cast<const Payload*>(payload[lane])->c[i];
+      d[accumulator_row(lane)][accumulator_column(lane) + i] = of_c;
     }
   }
   for (int row = 0; row < 16; ++row) {
