@@ -29,12 +29,13 @@ struct Result {
   std::string err;
 };
 
-/// Where a program of //tools lies among the test's files.
+/// Where a program of //tools lies among the test's files. One of another package has a path.
 inline std::string tool_path(const std::string& name) {
   const char* files = std::getenv("TEST_SRCDIR");
   const char* workspace = std::getenv("TEST_WORKSPACE");
   EXPECT_TRUE(files != nullptr && workspace != nullptr) << "run this through bazel test";
-  return std::string(files) + "/" + workspace + "/tools/" + name;
+  const std::string root = std::string(files) + "/" + workspace + "/";
+  return root + (name.find('/') == std::string::npos ? "tools/" + name : name);
 }
 
 /// Reads what the child writes into the pipes until it has closed them; kills it at the timeout.
