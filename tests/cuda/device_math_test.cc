@@ -50,7 +50,7 @@ void expect_rounds(const char* name, void (*kernel)(float*), int threads,
   EXPECT_TRUE(same_bits(results, expected)) << name << ", " << threads << " threads";
 }
 
-TEST(CudaBlockReduce, EveryThreadGetsTheResultOfEveryRound) {
+TEST(CudaDeviceMath, EveryThreadGetsTheResultOfEveryRound) {
   for (const int threads : {32, 96, 512, 1024}) {
     expect_rounds("sum_rounds", sum_rounds, threads, [](float a, float b) { return a + b; });
     expect_rounds("max_rounds", max_rounds, threads,
