@@ -1,9 +1,10 @@
 // block_sum() and block_max() of tensor/cuda/device_math.cuh, called again and again with the same
 // scratch memory, as their contract allows.
+#include "tensor/cuda/device_math.cuh"
+
 #include <algorithm>
 #include <functional>
 
-#include "tensor/cuda/device_math.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tests/cuda/cuda_testing.h"
 
