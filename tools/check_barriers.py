@@ -18,13 +18,15 @@ What to do about one that SURVIVES:
   - it is needed for a reason that no test can show: say so on the line above it, and it is accepted:
         // barrier kept: REASON
         __syncthreads();
-NOT REACHED means that no test comes to it at all.
+NOT REACHED means that none of the tests asked comes to it at all. Asked are those that are named like the kernel
+(X_test for X_cuda.cu, and for a header those of all that include it), or all if there is none of that name.
 
 examples:
   tools/check_barriers.py                                   all barriers, in order and with 8 seeds
   tools/check_barriers.py --only embedding_cuda.cu          those of one file
   tools/check_barriers.py --only device_math.cuh:128        one barrier
   tools/check_barriers.py --warps                           each __syncwarp(), too
+  tools/check_barriers.py --all                             with the tests of training and communication, too: slow
   tools/check_barriers.py --config=simt_tsan --seeds=0      found by ThreadSanitizer instead of by chance
 
 exit status: 0 when every barrier is found or accepted, 1 when one survives or is not reached, 2 when the question
@@ -89,11 +91,12 @@ def barriers_of(path, warps):
         yield Barrier(str(name), index + 1, kernel_of(lines, index), kept.group(1) if kept else None)
 
 
+def sources():
+    return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".cu", ".cuh"))
+
+
 def find_barriers(only, warps):
-    paths = sorted(
-        path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".cu", ".cuh")
-    )
-    barriers = [barrier for path in paths for barrier in barriers_of(path, warps)]
+    barriers = [barrier for path in sources() for barrier in barriers_of(path, warps)]
     if not only:
         return barriers
     chosen = []
@@ -107,6 +110,32 @@ def find_barriers(only, warps):
             fail(f"--only {wish}: no barrier there; files with barriers: {', '.join(sorted({b.file for b in barriers}))}")
         chosen += [b for b in these if b not in chosen]
     return chosen
+
+
+def families(barriers):
+    """For each file with barriers, what the tests of its kernels are called: X for X_cuda.cu, and for a header those of
+    the .cu files that include it, also by way of other headers."""
+    includes = {}
+    for path in sources():
+        text = path.read_text()
+        includes[str(path.relative_to(ROOT))] = set(re.findall(r'^#include "([^"]+)"', text, re.MULTILINE))
+    named = {}
+    for file in {barrier.file for barrier in barriers}:
+        users = {file}
+        while True:
+            more = {user for user, headers in includes.items() if headers & users} - users
+            if not more:
+                break
+            users |= more
+        named[file] = {re.sub(r"(_cuda|_forward|_backward)*$", "", pathlib.Path(user).stem) for user in users}
+    return named
+
+
+def tests_for(family, names):
+    """Of the tests' names those of the family, else all."""
+    stems = {name: pathlib.Path(name).stem.removesuffix("_test") for name in names}
+    chosen = [name for name, stem in stems.items() if any(stem in member for member in family)]
+    return chosen or list(names)
 
 
 # --- The tests ---------------------------------------------------------------------------------------------------------
@@ -239,16 +268,11 @@ def measure(paths, options):
     return [Test(name, paths[name], seconds[name]) for name in paths]
 
 
-def likely_first(barrier, tests):
-    """The test of the kernel's own family, by name, then the quick ones."""
-    family = re.sub(r"(_cuda|_forward|_backward)*$", "", pathlib.Path(barrier.file).stem)
-    return sorted(tests, key=lambda test: (family not in pathlib.Path(test.name).stem, test.seconds))
-
-
 def question(barrier, tests, options):
+    """`tests` are those to ask."""
     if barrier.kept:
         return Verdict(barrier, "accepted", barrier.kept, None)
-    reached = likely_first(barrier, tests)
+    reached = sorted(tests, key=lambda test: test.seconds)
     for seed in range(options.seeds + 1):
         passing = []
         for test in reached:
@@ -262,7 +286,8 @@ def question(barrier, tests, options):
             passing.append(test)
         reached = passing
         if not reached:
-            return Verdict(barrier, "NOT REACHED", "no test comes to it", None)
+            asked = ", ".join(sorted(pathlib.Path(test.name).stem for test in tests))
+            return Verdict(barrier, "NOT REACHED", f"not even in {asked}", None)
     names = ", ".join(sorted(pathlib.Path(test.name).stem for test in reached))
     return Verdict(barrier, "SURVIVES", f"{names}; in order and {options.seeds} seeds", None)
 
@@ -291,6 +316,9 @@ def main():
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="tests at a time (default: one per processor)"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="ask all tests, not only those named like the kernels (X_cuda.cu, X_test)"
+    )
     parser.add_argument("--warps", action="store_true", help="leave out each __syncwarp(), too")
     parser.add_argument("--tests", default="//tests/cuda/...", metavar="PATTERN", help="default: %(default)s")
     parser.add_argument("--config", action="append", default=[], help="of Bazel, for building the tests")
@@ -309,11 +337,16 @@ def main():
             print(f"{barrier.file}:{barrier.line}  {barrier.kernel}")
         return 0
     with tempfile.TemporaryDirectory(prefix="check_barriers.") as folder:
-        tests = measure(build_tests(options, pathlib.Path(folder)), options)
+        paths = build_tests(options, pathlib.Path(folder))
+        named = families(barriers)
+        chosen = {file: list(paths) if options.all else tests_for(named[file], paths) for file in named}
+        wanted = {name for barrier in barriers if not barrier.kept for name in chosen[barrier.file]}
+        tests = measure({name: path for name, path in paths.items() if name in wanted}, options)
         progress = Progress("barrier", len(barriers))
 
         def one(barrier):
-            verdict = question(barrier, tests, options)
+            names = chosen[barrier.file]
+            verdict = question(barrier, [test for test in tests if test.name in names], options)
             progress.advance(f"{barrier.file}:{barrier.line} {verdict.word}, {verdict.detail}")
             return verdict
 

@@ -1,9 +1,10 @@
 // block_sum() and block_max() of tensor/cuda/device_math.cuh, called again and again with the same
 // scratch memory, as their contract allows.
+#include "tensor/cuda/device_math.cuh"
+
 #include <algorithm>
 #include <functional>
 
-#include "tensor/cuda/device_math.cuh"
 #include "tensor/cuda/launch.cuh"
 #include "tests/cuda/cuda_testing.h"
 
@@ -50,7 +51,7 @@ void expect_rounds(const char* name, void (*kernel)(float*), int threads,
   EXPECT_TRUE(same_bits(results, expected)) << name << ", " << threads << " threads";
 }
 
-TEST(CudaBlockReduce, EveryThreadGetsTheResultOfEveryRound) {
+TEST(CudaDeviceMath, EveryThreadGetsTheResultOfEveryRound) {
   for (const int threads : {32, 96, 512, 1024}) {
     expect_rounds("sum_rounds", sum_rounds, threads, [](float a, float b) { return a + b; });
     expect_rounds("max_rounds", max_rounds, threads,
