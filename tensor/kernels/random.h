@@ -9,8 +9,9 @@ namespace shardgrad {
 namespace cpu {
 
 /// x[i] ~ Normal(mean, standard_deviation^2) for global elements first_element + i, by Box-Muller
-/// in float64, rounded to x's dtype; a bfloat16 tensor holds the float32 tensor's elements, rounded.
-/// Contiguous floating x. Bit-identical however the tensor is cut and however many threads fill it.
+/// in float64, rounded to x's dtype; a bfloat16 tensor holds the float32 tensor's elements,
+/// rounded. Contiguous floating x. Bit-identical however the tensor is cut and however many threads
+/// fill it.
 ///
 /// Global element e takes two words of the stream, w0 = word 2 (e % 2) and w1 = word 2 (e % 2) + 1
 /// of Philox block e / 2, and is
