@@ -1,7 +1,9 @@
 // Stand-in for CUDA's header of this name: nvcuda::wmma for m16n16k16, bf16 and half.
 //
 // A GPU does not say which lane holds which element, and neither may a kernel assume it. Here lanes
-// r and r + 16 hold row r of A and column r of B, and each lane has eight accumulators.
+// r and r + 16 hold row r of A and column r of B. Accumulators are where they are on GPUs from
+// compute capability 8.0 on: no lane has a whole row, so that what lanes have to exchange is
+// exchanged.
 #pragma once
 
 #include "cuda_bf16.h"
@@ -31,8 +33,8 @@ void fill_fragment(fragment<Use, M, N, K, T, Layout>& target, const T& value) {
 
 namespace detail {
 
-inline int accumulator_row(int lane) { return lane / 2; }
-inline int accumulator_column(int lane) { return lane % 2 * 8; }
+inline int accumulator_row(int lane, int i) { return lane / 4 + i / 2 % 2 * 8; }
+inline int accumulator_column(int lane, int i) { return lane % 4 * 2 + i % 2 + i / 4 * 8; }
 
 inline void check_matrix(const void* pointer, unsigned stride, size_t element_bytes,
                          const char* file, int line) {
@@ -75,7 +77,7 @@ SIMT_WARP_WIDE void multiply(void* const payload[32], unsigned present) {
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 8; ++i) {
       const C of_c = static_cast<const Payload*>(payload[lane])->c[i];
-      d[accumulator_row(lane)][accumulator_column(lane) + i] = of_c;
+      d[accumulator_row(lane, i)][accumulator_column(lane, i)] = of_c;
     }
   }
   for (int row = 0; row < 16; ++row) {
@@ -86,7 +88,7 @@ SIMT_WARP_WIDE void multiply(void* const payload[32], unsigned present) {
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 8; ++i) {
       static_cast<const Payload*>(payload[lane])->d[i] =
-          static_cast<D>(d[accumulator_row(lane)][accumulator_column(lane) + i]);
+          static_cast<D>(d[accumulator_row(lane, i)][accumulator_column(lane, i)]);
     }
   }
 }
@@ -110,9 +112,9 @@ void load_matrix_sync(fragment<accumulator, 16, 16, 16, T>& target, const T* fro
                       layout_t layout, SIMT_PLACE) {
   detail::check_matrix(from, stride, sizeof(T), file_, line_);
   detail::meet(file_, line_);
-  const size_t row = detail::accumulator_row(simt::lane_id());
-  for (size_t i = 0; i < 8; ++i) {
-    const size_t column = detail::accumulator_column(simt::lane_id()) + i;
+  for (int i = 0; i < 8; ++i) {
+    const size_t row = detail::accumulator_row(simt::lane_id(), i);
+    const size_t column = detail::accumulator_column(simt::lane_id(), i);
     target.x[i] =
         layout == mem_row_major ? from[row * stride + column] : from[column * stride + row];
   }
@@ -123,9 +125,9 @@ void store_matrix_sync(T* to, const fragment<accumulator, 16, 16, 16, T>& source
                        layout_t layout, SIMT_PLACE) {
   detail::check_matrix(to, stride, sizeof(T), file_, line_);
   detail::meet(file_, line_);
-  const size_t row = detail::accumulator_row(simt::lane_id());
-  for (size_t i = 0; i < 8; ++i) {
-    const size_t column = detail::accumulator_column(simt::lane_id()) + i;
+  for (int i = 0; i < 8; ++i) {
+    const size_t row = detail::accumulator_row(simt::lane_id(), i);
+    const size_t column = detail::accumulator_column(simt::lane_id(), i);
     (layout == mem_row_major ? to[row * stride + column] : to[column * stride + row]) = source.x[i];
   }
 }

@@ -21,7 +21,7 @@ Config config_from_environment() {
   config.deferred = flag_from_environment("SIMT_DEFERRED");
   config.protect = flag_from_environment("SIMT_PROTECT");
   config.check_each_launch = flag_from_environment("SIMT_CHECK_EACH_LAUNCH");
-  config.shuffles_order_memory = number_from_environment("SIMT_SHUFFLES_ORDER", 1) != 0;
+  config.shuffles_order_memory = flag_from_environment("SIMT_SHUFFLES_ORDER");
   config.abort_on_error = flag_from_environment("SIMT_ABORT");
   const char* const skipped = std::getenv("SIMT_SKIP_BARRIER");
   if (skipped != nullptr) config.skip_barrier = skipped;

@@ -73,9 +73,39 @@ TEST_F(Races, ABarrierElsewhereIsNotLeftOut) {
   }
 }
 
+constexpr int kShuffleLine = __LINE__;
+__global__ void rely_on_shuffle(int* x) {
+  __shared__ int shared[32];
+  const int i = static_cast<int>(threadIdx.x);
+  shared[i] = i;
+  const int other = __shfl_xor_sync(~0u, i, 1);
+  x[i] = shared[other];
+}
+
+void run_rely_on_shuffle() {
+  DeviceArray<int> x(32);
+  launch("rely_on_shuffle", 1, 32, 0, rely_on_shuffle, x.data());
+  EXPECT_EQ(x.get()[6], 7);
+}
+
+TEST_F(Races, AShuffleBringsAllLanesTogether) {
+  config().shuffles_order_memory = true;
+  for (const uint64_t seed : {0, 1, 2}) {
+    set_seed(seed);
+    run_rely_on_shuffle();
+  }
+}
+
 #if defined(SIMT_TSAN)
 
 using RacesDeathTest = SimtTest;
+
+TEST_F(RacesDeathTest, AShuffleDoesNotOrderMemory) {
+  expect_sanitizer_report(run_rely_on_shuffle,
+                          AllOf(HasSubstr("simt: kernel rely_on_shuffle, block (0, 0, 0)"),
+                                HasSubstr(place(__FILE__, kShuffleLine + 4)),
+                                HasSubstr(place(__FILE__, kShuffleLine + 6))));
+}
 
 /// Each host thread runs other blocks, and all add to one number.
 constexpr int kSumLine = __LINE__;

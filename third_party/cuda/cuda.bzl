@@ -178,7 +178,8 @@ _including_sources = rule(
     attrs = {"srcs": attr.label_list(allow_files = [".cu"])},
 )
 
-_SIMT_COPTS = [
+# Also of a .cc file with kernels of its own: of tests.
+SIMT_COPTS = [
     # GPU code reads sixteen bytes of whatever type at once.
     "-fno-strict-aliasing",
     # #pragma unroll
@@ -264,7 +265,7 @@ def cuda_library(
         srcs = [":" + sources],
         hdrs = hdrs,
         textual_hdrs = srcs + textual_hdrs,
-        copts = _SIMT_COPTS,
+        copts = SIMT_COPTS,
         local_defines = local_defines,
         deps = ["//simt"] + deps + variants(cuda_deps, "simt"),
         alwayslink = True,

@@ -17,13 +17,13 @@ struct Config {
   int threads = 0;        ///< SIMT_THREADS: host threads a launch may use, 0 = all cores
   bool deferred = false;  ///< SIMT_DEFERRED: stream work runs late, in a random legal order
   bool protect = false;   ///< SIMT_PROTECT: host code cannot touch device memory
-  bool check_each_launch = false;     ///< SIMT_CHECK_EACH_LAUNCH: every red zone after every launch
-  bool shuffles_order_memory = true;  ///< SIMT_SHUFFLES_ORDER: for ThreadSanitizer; 0 = as CUDA
-  bool abort_on_error = false;        ///< SIMT_ABORT: abort() at the first error, for a debugger
-  std::string skip_barrier;           ///< SIMT_SKIP_BARRIER: FILE:LINE of a barrier to leave out
-  int devices = 2;                    ///< SIMT_DEVICES: how many devices there seem to be
-  size_t device_memory = 0;           ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
-  double timeout_seconds = 60;        ///< SIMT_TIMEOUT: how long a wait for other ranks may last
+  bool check_each_launch = false;  ///< SIMT_CHECK_EACH_LAUNCH: every red zone after every launch
+  bool shuffles_order_memory = false;  ///< SIMT_SHUFFLES_ORDER: to ThreadSanitizer; not in CUDA
+  bool abort_on_error = false;         ///< SIMT_ABORT: abort() at the first error, for a debugger
+  std::string skip_barrier;            ///< SIMT_SKIP_BARRIER: FILE:LINE of a barrier to leave out
+  int devices = 2;                     ///< SIMT_DEVICES: how many devices there seem to be
+  size_t device_memory = 0;            ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
+  double timeout_seconds = 60;         ///< SIMT_TIMEOUT: how long a wait for other ranks may last
 };
 Config& config();
 
