@@ -117,7 +117,9 @@ void Communicator::barrier() {
 
 std::unique_ptr<Communicator> Communicator::split(int color, int key) {
   require(color >= 0, "split", "color {} is negative; choose 0 or more", color);
-  return do_split(color, key);
+  std::unique_ptr<Communicator> group = do_split(color, key);
+  group->background_threads_ = background_threads_;
+  return group;
 }
 
 }  // namespace shardgrad

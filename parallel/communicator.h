@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "parallel/background_threads.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad {
@@ -73,6 +74,10 @@ class Communicator {
   /// @throws Error when `color` is negative.
   std::unique_ptr<Communicator> split(int color, int key);
 
+  /// The rank's threads that outlive what started them: the same for all groups that come of one by
+  /// splitting. Joined by the launcher when the rank has ended, and the others know how.
+  BackgroundThreads& background_threads() { return *background_threads_; }
+
   /// Ends the present and future calls of every rank of the world, in whichever group, with the
   /// Error `rank R failed: reason`, where R is this rank. The first reason wins. Called by the
   /// launcher when this rank throws.
@@ -98,6 +103,7 @@ class Communicator {
 
  private:
   CommunicationStats stats_;
+  std::shared_ptr<BackgroundThreads> background_threads_ = std::make_shared<BackgroundThreads>();
 };
 
 }  // namespace shardgrad

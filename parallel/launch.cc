@@ -131,6 +131,7 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
     } catch (...) {
       first_failure.record(*world, rank, std::current_exception());
     }
+    if (communicator != nullptr) communicator->background_threads().join();
     communicator.reset();
     retire_thread();
   };
