@@ -32,6 +32,7 @@ struct Initializer {
 struct ParameterOptions {
   DType dtype = DType::Float32;
   Device device = {};
+  bool partial_gradient = false;  ///< see Parameter
 };
 
 /// A leaf variable of the shard's local shape, what part of the global tensor it is, and how it is
@@ -41,11 +42,16 @@ struct Parameter {
   Parameter(ShardSpec spec, Initializer init, const ParameterOptions& options)
       : variable(Tensor::empty(spec.local_shape(), options.dtype, options.device), true),
         shard(std::move(spec)),
-        initializer(init) {}
+        initializer(init),
+        partial_gradient(options.partial_gradient) {}
 
   Variable variable;
   ShardSpec shard;
   Initializer initializer;
+  /// Under sequence parallelism, of a parameter that works on token slices: each rank's gradient
+  /// covers its own tokens only, and is summed over the tensor-parallel group before anyone reads
+  /// it.
+  bool partial_gradient;
 };
 
 using ParameterPointer = std::shared_ptr<Parameter>;
