@@ -156,12 +156,11 @@ void DataParallel::finish_gradients() {
   if (buckets_ != nullptr) buckets_->finish();
 }
 
-void DataParallel::gather_parameters() {
+void DataParallel::gather(Tensor& flat) {
   if (!is_sharded()) return;
   for (const Buckets::Bucket& bucket : buckets_->buckets) {
-    Tensor whole = Buckets::slice(parameters_.values(), bucket.range);
-    buckets_->group.all_gather(
-        Buckets::slice(parameters_.values(), buckets_->own_part(bucket.range)), whole);
+    Tensor whole = Buckets::slice(flat, bucket.range);
+    buckets_->group.all_gather(Buckets::slice(flat, buckets_->own_part(bucket.range)), whole);
   }
 }
 

@@ -54,7 +54,11 @@ class DataParallel {
   void finish_gradients();
 
   /// After the optimizer: every rank gets the parameters that the others have updated.
-  void gather_parameters();
+  void gather_parameters() { gather(parameters_.values()); }
+
+  /// `flat`, laid out as the flat buffers are, of which every rank has its owned() elements: gets
+  /// those of the others. Nothing to do when every rank owns all.
+  void gather(Tensor& flat);
 
   /// The elements of the flat buffers that this rank's optimizer updates; in order.
   const std::vector<FlatRange>& owned() const { return owned_; }
