@@ -28,10 +28,13 @@ struct Initializer {
   }
 };
 
-/// Element type and place of a module's parameters.
+/// Element type and place of a module's parameters, and what their gradients are.
 struct ParameterOptions {
   DType dtype = DType::Float32;
   Device device = {};
+  /// Of parameters that every rank holds whole but applies to its own tokens only, as those of a
+  /// layer norm under sequence parallelism; see Parameter::partial_gradient.
+  bool partial_gradient = false;
 };
 
 /// A leaf variable of the shard's local shape, what part of the global tensor it is, and how it is
@@ -41,11 +44,15 @@ struct Parameter {
   Parameter(ShardSpec spec, Initializer init, const ParameterOptions& options)
       : variable(Tensor::empty(spec.local_shape(), options.dtype, options.device), true),
         shard(std::move(spec)),
-        initializer(init) {}
+        initializer(init),
+        partial_gradient(options.partial_gradient) {}
 
   Variable variable;
   ShardSpec shard;
   Initializer initializer;
+  /// Each rank's gradient covers its own tokens only; it is summed over the tensor-parallel group
+  /// before anyone reads it.
+  bool partial_gradient;
 };
 
 using ParameterPointer = std::shared_ptr<Parameter>;
