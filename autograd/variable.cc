@@ -22,6 +22,11 @@ std::shared_ptr<Node> make_node(const Tensor& value, DType gradient_dtype) {
 NoGradGuard::NoGradGuard() : previous_(recording) { recording = false; }
 NoGradGuard::~NoGradGuard() { recording = previous_; }
 
+RecordingGuard::RecordingGuard() : previous_(recording) { recording = true; }
+RecordingGuard::~RecordingGuard() { recording = previous_; }
+
+bool is_recording() { return recording; }
+
 Node::~Node() {
   // A chain of nodes is taken apart in a loop: its natural recursion is as deep as the model.
   std::vector<std::shared_ptr<Node>> orphans = std::move(inputs);

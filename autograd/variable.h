@@ -11,6 +11,7 @@
 
 namespace shardgrad {
 
+class BackwardPass;
 class Gradients;
 struct Node;
 
@@ -67,7 +68,7 @@ class Variable {
   friend class Gradients;
   friend Variable record(const char*, std::vector<Variable>, Tensor,
                          std::function<void(Gradients&)>);
-  friend void backward(const Variable&, double);
+  friend class BackwardPass;
 
   Node& leaf_node(const char* where) const;
 
@@ -113,7 +114,7 @@ class Gradients {
   Tensor scratch_like_output() const;
 
  private:
-  friend void backward(const Variable&, double);
+  friend class BackwardPass;
   Gradients(Node& node, Tensor output) : node_(node), output_(std::move(output)) {}
 
   Node& node_;
@@ -135,6 +136,18 @@ Variable record(const char* name, std::vector<Variable> inputs, Tensor value,
 /// @throws Error when `loss` is not one element, has no graph, or its graph has been used.
 void backward(const Variable& loss, double seed = 1.0);
 
+/// The same from several results, within a backward function that has computed a part of the
+/// forward pass once more: gradients[i], of the shape and dtype of outputs[i], is d loss /
+/// d outputs[i]. `leaves` are those leaves below the outputs whose gradients the pass under way
+/// completes; it calls their hooks, this one does not.
+/// @throws Error when an output has no graph, the graph has been used, or there is a leaf with
+/// hooks below it that is not among `leaves`.
+void backward_within(const std::vector<Variable>& outputs, std::vector<Tensor> gradients,
+                     const std::vector<Variable>& leaves);
+
+/// Whether operations of this thread record: unless a NoGradGuard lives, or backward() runs.
+bool is_recording();
+
 /// While it lives, operations of this thread record nothing: for evaluation and generation.
 class NoGradGuard {
  public:
@@ -142,6 +155,19 @@ class NoGradGuard {
   ~NoGradGuard();
   NoGradGuard(const NoGradGuard&) = delete;
   NoGradGuard& operator=(const NoGradGuard&) = delete;
+
+ private:
+  bool previous_;
+};
+
+/// While it lives, operations of this thread record also within backward(): for what is computed
+/// there once more in order to be differentiated.
+class RecordingGuard {
+ public:
+  RecordingGuard();
+  ~RecordingGuard();
+  RecordingGuard(const RecordingGuard&) = delete;
+  RecordingGuard& operator=(const RecordingGuard&) = delete;
 
  private:
   bool previous_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/gpt_config.h"
+#include "model/gpt_parallelism.h"
 #include "nn/dropout.h"
 #include "parallel/column_parallel_linear.h"
 #include "parallel/row_parallel_linear.h"
@@ -10,15 +11,17 @@ namespace shardgrad {
 
 /// Causal self-attention (Vaswani et al., arXiv:1706.03762): a column-parallel projection to the
 /// q, k, v of this rank's heads, attention on those heads alone, and a row-parallel projection
-/// back, whose all-reduce is the only communication forward.
+/// back, whose all-reduce is the only communication forward. Between the two each rank has all
+/// tokens.
 class MultiHeadSelfAttention : public Module {
  public:
   /// `layer` is the block's index: it keys the dropout of the probabilities.
   MultiHeadSelfAttention(const GPTConfig& config, std::int64_t layer, Communicator& tensor_parallel,
-                         const ParameterOptions& options);
+                         const GPTParallelism& parallelism, const ParameterOptions& options);
 
-  /// x [B*T, d_model] -> [B*T, d_model], before the residual dropout. key_padding_mask int32
-  /// [B, T], 0 hides a token from all others, or undefined.
+  /// x [B*T, d_model] -> [B*T, d_model], before the residual dropout; both are this rank's rows if
+  /// the context's layout is Sliced. key_padding_mask int32 [B, T], 0 hides a token from all
+  /// others, or undefined.
   Variable forward(Variable x, const Tensor& key_padding_mask, const ForwardContext& context) const;
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/gpt_config.h"
+#include "model/gpt_parallelism.h"
 #include "parallel/column_parallel_linear.h"
 #include "parallel/row_parallel_linear.h"
 
@@ -12,10 +13,11 @@ namespace shardgrad {
 class FeedForward : public Module {
  public:
   FeedForward(const GPTConfig& config, Communicator& tensor_parallel,
-              const ParameterOptions& options);
+              const GPTParallelism& parallelism, const ParameterOptions& options);
 
-  /// x [B*T, d_model] -> [B*T, d_model], before the residual dropout.
-  Variable forward(Variable x) const;
+  /// x [B*T, d_model] -> [B*T, d_model], before the residual dropout; both are this rank's rows if
+  /// `layout` is Sliced.
+  Variable forward(Variable x, TokenLayout layout) const;
 
  private:
   GeluKind gelu_;

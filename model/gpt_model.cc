@@ -11,8 +11,13 @@ namespace {
 constexpr const char* kName = "GPTModel";
 constexpr std::int32_t kIgnoreIndex = -100;
 
-const GPTConfig& validated(const GPTConfig& config, const Communicator& tensor_parallel) {
+const GPTConfig& validated(const GPTConfig& config, const Communicator& tensor_parallel,
+                           const GPTParallelism& parallelism) {
   config.validate(tensor_parallel.world_size());
+  require(
+      !parallelism.sequence_parallel || tensor_parallel.world_size() > 1, kName,
+      "sequence parallelism shares the tokens among the tensor-parallel ranks: with tp=1 it has "
+      "no meaning; --sequence-parallel needs tp > 1");
   return config;
 }
 
@@ -22,11 +27,13 @@ void require_shape(const Tensor& tensor, const Shape& shape, const char* what) {
           tensor.shape().to_string(), tensor.device().to_string(), shape.to_string());
 }
 
-// 0..T-1 for each of B sequences, [B*T].
-Tensor positions(std::int64_t batch, std::int64_t tokens) {
-  Tensor ids = Tensor::empty({batch * tokens}, DType::Int32);
+// Of each row of [B*T] in [first_row, first_row + rows) its place in its sequence.
+Tensor positions(std::int64_t first_row, std::int64_t rows, std::int64_t tokens) {
+  Tensor ids = Tensor::empty({rows}, DType::Int32);
   std::int32_t* id = ids.data<std::int32_t>();
-  for (std::int64_t i = 0; i < batch * tokens; ++i) id[i] = static_cast<std::int32_t>(i % tokens);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    id[i] = static_cast<std::int32_t>((first_row + i) % tokens);
+  }
   return ids;
 }
 
@@ -44,19 +51,21 @@ Tensor shifted(const Tensor& labels) {
 }  // namespace
 
 GPTModel::GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
-                   const ParameterOptions& options)
-    : config_(validated(config, tensor_parallel)),
+                   const ParameterOptions& options, const GPTParallelism& parallelism)
+    : config_(validated(config, tensor_parallel, parallelism)),
+      parallelism_(parallelism),
       tensor_parallel_(tensor_parallel),
       token_embedding_(config.vocab_size, config.d_model, tensor_parallel, config.initializer_range,
                        options),
       position_embedding_(config.max_position_embeddings, config.d_model, config.initializer_range,
-                          options),
+                          on_tokens(options, parallelism)),
       embedding_dropout_(config.dropout, "embedding"),
-      final_norm_(config.d_model, config.layer_norm_epsilon, options) {
+      final_norm_(config.d_model, config.layer_norm_epsilon, on_tokens(options, parallelism)) {
   register_module("token_embedding", token_embedding_);
   register_module("position_embedding", position_embedding_);
   for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
-    blocks_.push_back(std::make_unique<TransformerBlock>(config, layer, tensor_parallel, options));
+    blocks_.push_back(
+        std::make_unique<TransformerBlock>(config, layer, tensor_parallel, parallelism, options));
     register_module("blocks." + std::to_string(layer), *blocks_.back());
   }
   register_module("final_norm", final_norm_);
@@ -68,8 +77,7 @@ GPTModel::GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
                     Initializer::normal(config.initializer_range), options);
 }
 
-Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
-                                 const ForwardContext& context) const {
+ForwardContext GPTModel::layer_context(const Tensor& input_ids, ForwardContext context) const {
   require(input_ids.rank() == 2 && input_ids.dtype() == DType::Int32 && input_ids.numel() > 0,
           kName, "input_ids is {} {}; expected int32 [B, T]", name_of(input_ids.dtype()),
           input_ids.shape().to_string());
@@ -78,29 +86,53 @@ Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attentio
   require(tokens <= config_.max_position_embeddings, kName,
           "{} tokens are more than max_position_embeddings {}; shorten the sequence", tokens,
           config_.max_position_embeddings);
+  context.tokens = tokens;
+  context.layout = TokenLayout::Replicated;
+  context.first_slice_row = 0;
+  if (parallelism_.sequence_parallel && is_recording()) {
+    const std::int64_t ranks = tensor_parallel_.world_size();
+    require(batch * tokens % ranks == 0, kName,
+            "sequence parallelism cannot slice {} sequences of {} tokens, B*T = {} rows, over "
+            "tp={}; choose a batch or a length of which tp divides the product",
+            batch, tokens, batch * tokens, ranks);
+    context.layout = TokenLayout::Sliced;
+    context.first_slice_row = tensor_parallel_.rank() * (batch * tokens / ranks);
+  }
+  return context;
+}
+
+Variable GPTModel::embeddings(const Tensor& input_ids, const ForwardContext& context) const {
+  const Tensor ids = input_ids.contiguous().reshape({input_ids.numel()});
+  const Variable words = token_embedding_.forward(ids, context.layout);
+  const Variable places = position_embedding_.forward(
+      positions(context.first_slice_row, words.size(0), context.tokens));
+  return embedding_dropout_.forward(add(words, places), context);
+}
+
+Variable GPTModel::hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
+                                 const ForwardContext& context) const {
   if (attention_mask.defined()) require_shape(attention_mask, input_ids.shape(), "attention_mask");
-  ForwardContext layer_context = context;
-  layer_context.tokens = tokens;
-  const Tensor ids = input_ids.contiguous().reshape({batch * tokens});
   const Tensor mask = attention_mask.defined()
                           ? attention_mask.contiguous().to(head_->variable.value().device())
                           : Tensor();
   ResidualStream stream;
-  stream.value = embedding_dropout_.forward(
-      add(token_embedding_.forward(ids), position_embedding_.forward(positions(batch, tokens))),
-      layer_context);
-  for (const auto& block : blocks_) stream = block->forward(std::move(stream), mask, layer_context);
+  stream.value = embeddings(input_ids, context);
+  for (const auto& block : blocks_) stream = block->forward(std::move(stream), mask, context);
   return final_norm_.forward(stream);
 }
 
-Variable GPTModel::local_logits(Variable hidden) const {
-  return linear(copy_to_tensor_parallel(std::move(hidden), tensor_parallel_), head_->variable);
+Variable GPTModel::local_logits(const Variable& hidden, const ForwardContext& context) const {
+  return linear(hidden, head_->variable, Variable(),
+                context.layout == TokenLayout::Sliced
+                    ? gathered_input(tensor_parallel_, parallelism_.overlap)
+                    : copied_input(tensor_parallel_, parallelism_.overlap));
 }
 
 GPTOutput GPTModel::forward(const Tensor& input_ids, const Tensor& attention_mask,
                             const Tensor& labels, const ForwardContext& context) const {
   if (labels.defined()) require_shape(labels, input_ids.shape(), "labels");
-  const Variable local = local_logits(hidden_states(input_ids, attention_mask, context));
+  const ForwardContext inner = layer_context(input_ids, context);
+  const Variable local = local_logits(hidden_states(input_ids, attention_mask, inner), inner);
   GPTOutput output;
   const Variable all = gather_from_tensor_parallel(local, tensor_parallel_);  // padding included
   output.logits = reshape(first_columns(all, config_.vocab_size),
@@ -117,7 +149,8 @@ Variable GPTModel::loss(const Tensor& input_ids, const Tensor& targets,
   require_shape(targets, input_ids.shape(), "targets");
   CrossEntropyOptions options;
   options.normalizer = normalizer;
-  return vocab_parallel_cross_entropy(local_logits(hidden_states(input_ids, {}, context)),
+  const ForwardContext inner = layer_context(input_ids, context);
+  return vocab_parallel_cross_entropy(local_logits(hidden_states(input_ids, {}, inner), inner),
                                       targets.contiguous().reshape({targets.numel()}),
                                       config_.vocab_size, tensor_parallel_, options);
 }

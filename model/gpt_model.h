@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/gpt_config.h"
+#include "model/gpt_parallelism.h"
 #include "model/transformer_block.h"
 #include "nn/embedding.h"
 #include "parallel/vocab_parallel.h"
@@ -21,10 +22,11 @@ struct GPTOutput {
 /// of one the parallel layers are dense ones.
 class GPTModel : public Module {
  public:
-  /// `tensor_parallel` must outlive the model and its graphs. Parameters are uninitialised; see
-  /// initialize_parameters(). @throws Error as GPTConfig::validate does.
+  /// `tensor_parallel` must outlive the model and its graphs, and the model its graphs. Parameters
+  /// are uninitialised; see initialize_parameters(). @throws Error as GPTConfig::validate does, and
+  /// for sequence parallelism in a group of one.
   GPTModel(const GPTConfig& config, Communicator& tensor_parallel,
-           const ParameterOptions& options = {});
+           const ParameterOptions& options = {}, const GPTParallelism& parallelism = {});
 
   const GPTConfig& config() const { return config_; }
 
@@ -33,8 +35,10 @@ class GPTModel : public Module {
   /// input_ids, attention_mask, labels int32 [B, T] on the host, where they are checked; copies go
   /// to the model's device. attention_mask (or undefined): 0 hides a token
   /// from all others; a row may be hidden whole. labels (or undefined): -100 counts for nothing.
-  /// @throws Error for an id outside the vocabulary, T above max_position_embeddings, or shapes
-  /// that do not fit.
+  /// Under NoGradGuard nothing is sliced for sequence parallelism, so any B*T will do: without a
+  /// graph there are no activations to save memory on.
+  /// @throws Error for an id outside the vocabulary, T above max_position_embeddings, shapes that
+  /// do not fit, or B*T tokens that sequence parallelism cannot slice.
   GPTOutput forward(const Tensor& input_ids, const Tensor& attention_mask, const Tensor& labels,
                     const ForwardContext& context = {}) const;
 
@@ -44,13 +48,19 @@ class GPTModel : public Module {
                 double normalizer = 0.0) const;
 
  private:
-  // The output of the last layer norm, [B*T, d_model].
+  // `context` for the layers, completed with what the input's shape [B, T] says.
+  ForwardContext layer_context(const Tensor& input_ids, ForwardContext context) const;
+  // From here on the context is the layers'.
+  // What goes into the first block, [B*T, d_model] or this rank's slice of the rows.
+  Variable embeddings(const Tensor& input_ids, const ForwardContext& context) const;
+  // The output of the last layer norm, likewise.
   Variable hidden_states(const Tensor& input_ids, const Tensor& attention_mask,
                          const ForwardContext& context) const;
   // This rank's columns of the logits, [B*T, V / tp], padding included.
-  Variable local_logits(Variable hidden) const;
+  Variable local_logits(const Variable& hidden, const ForwardContext& context) const;
 
   GPTConfig config_;
+  GPTParallelism parallelism_;
   Communicator& tensor_parallel_;
   VocabParallelEmbedding token_embedding_;
   Embedding position_embedding_;

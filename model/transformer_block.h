@@ -13,14 +13,19 @@ namespace shardgrad {
 class TransformerBlock : public Module {
  public:
   TransformerBlock(const GPTConfig& config, std::int64_t layer, Communicator& tensor_parallel,
-                   const ParameterOptions& options);
+                   const GPTParallelism& parallelism, const ParameterOptions& options);
 
   /// The stream after this block, its second branch pending. key_padding_mask int32 [B, T] on the
-  /// stream's device, or undefined.
+  /// stream's device, or undefined. With Recompute::Block the graph keeps no more of it than its
+  /// stream, and the block must outlive the graph.
   ResidualStream forward(ResidualStream stream, const Tensor& key_padding_mask,
                          const ForwardContext& context) const;
 
  private:
+  ResidualStream compute(ResidualStream stream, const Tensor& key_padding_mask,
+                         const ForwardContext& context) const;
+
+  Recompute recompute_;
   LayerNorm attention_norm_;
   MultiHeadSelfAttention attention_;
   Dropout attention_dropout_;

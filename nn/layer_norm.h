@@ -6,8 +6,9 @@
 
 namespace shardgrad {
 
-/// (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension. Replicated on
-/// every tensor-parallel rank. Source: Ba, Kiros, Hinton, arXiv:1607.06450.
+/// (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension. The
+/// parameters are replicated on every tensor-parallel rank. Source: Ba, Kiros, Hinton,
+/// arXiv:1607.06450.
 class LayerNorm : public Module {
  public:
   /// @throws Error unless features is positive.

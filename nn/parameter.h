@@ -28,11 +28,13 @@ struct Initializer {
   }
 };
 
-/// Element type and place of a module's parameters.
+/// Element type and place of a module's parameters, and what their gradients are.
 struct ParameterOptions {
   DType dtype = DType::Float32;
   Device device = {};
-  bool partial_gradient = false;  ///< see Parameter
+  /// Of parameters that every rank holds whole but applies to its own tokens only, as those of a
+  /// layer norm under sequence parallelism; see Parameter::partial_gradient.
+  bool partial_gradient = false;
 };
 
 /// A leaf variable of the shard's local shape, what part of the global tensor it is, and how it is
@@ -48,9 +50,8 @@ struct Parameter {
   Variable variable;
   ShardSpec shard;
   Initializer initializer;
-  /// Under sequence parallelism, of a parameter that works on token slices: each rank's gradient
-  /// covers its own tokens only, and is summed over the tensor-parallel group before anyone reads
-  /// it.
+  /// Each rank's gradient covers its own tokens only; it is summed over the tensor-parallel group
+  /// before anyone reads it.
   bool partial_gradient;
 };
 

@@ -10,8 +10,8 @@ namespace shardgrad {
 /// leaves its output as the branch, since what comes next is always a layer norm, which adds it to
 /// the stream and normalises the sum in one pass over memory (see LayerNorm).
 struct ResidualStream {
-  Variable value;    ///< [B*T, d_model]
-  Variable branch;   ///< [B*T, d_model], or undefined: nothing is pending
+  Variable value;    ///< [B*T, d_model], or this rank's slice of the rows
+  Variable branch;   ///< like the value, or undefined: nothing is pending
   DropoutMask mask;  ///< of the branch
 };
 

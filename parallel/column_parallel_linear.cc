@@ -2,7 +2,6 @@
 
 #include "autograd/functions/gelu.h"
 #include "autograd/functions/linear.h"
-#include "parallel/regions.h"
 #include "parallel/sharding.h"
 
 namespace shardgrad {
@@ -11,7 +10,7 @@ ColumnParallelLinear::ColumnParallelLinear(std::int64_t in_features, std::int64_
                                            bool bias, bool gather_output,
                                            Communicator& tensor_parallel,
                                            const ParallelLinearOptions& options)
-    : tensor_parallel_(tensor_parallel), gather_output_(gather_output) {
+    : tensor_parallel_(tensor_parallel), overlap_(options.overlap), gather_output_(gather_output) {
   constexpr const char* kName = "ColumnParallelLinear";
   require(in_features > 0, kName, "in_features is {}; expected at least 1", in_features);
   divided(out_features, tensor_parallel.world_size(), kName, "out_features");
@@ -28,17 +27,22 @@ ColumnParallelLinear::ColumnParallelLinear(std::int64_t in_features, std::int64_
   }
 }
 
-Variable ColumnParallelLinear::forward(Variable x) const {
-  Variable y = linear(copy_to_tensor_parallel(std::move(x), tensor_parallel_), weight_->variable,
-                      bias_ ? bias_->variable : Variable());
+Variable ColumnParallelLinear::forward(Variable x, TokenLayout layout) const {
+  Variable y =
+      linear(x, weight_->variable, bias_ ? bias_->variable : Variable(), input_region(layout));
   return gather_output_ ? gather_from_tensor_parallel(std::move(y), tensor_parallel_) : y;
 }
 
-Variable ColumnParallelLinear::forward_gelu(Variable x, GeluKind kind) const {
+Variable ColumnParallelLinear::forward_gelu(Variable x, GeluKind kind, TokenLayout layout) const {
   require(!gather_output_, "ColumnParallelLinear",
           "the GELU is applied to this rank's features alone; expected gather_output = false");
-  return linear_gelu(copy_to_tensor_parallel(std::move(x), tensor_parallel_), weight_->variable,
-                     bias_ ? bias_->variable : Variable(), kind);
+  return linear_gelu(x, weight_->variable, bias_ ? bias_->variable : Variable(), kind,
+                     input_region(layout));
+}
+
+InputRegion ColumnParallelLinear::input_region(TokenLayout layout) const {
+  return layout == TokenLayout::Sliced ? gathered_input(tensor_parallel_, overlap_)
+                                       : copied_input(tensor_parallel_, overlap_);
 }
 
 }  // namespace shardgrad

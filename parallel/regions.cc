@@ -32,6 +32,28 @@ Tensor all_parts(Tensor x, Communicator& group) {
       .reshape({rows, ranks * part});
 }
 
+Tensor empty_rows(const Tensor& x, Communicator& group) {
+  return Tensor::empty({x.size(0) * group.world_size(), x.size(1)}, x.dtype(), x.device());
+}
+
+// The slices of all ranks, one below the other.
+Tensor all_rows(Tensor x, Communicator& group) {
+  Tensor all = empty_rows(x, group);
+  group.all_gather(x.contiguous(), all);
+  return all;
+}
+
+Tensor empty_slice(const Tensor& x, Communicator& group) {
+  return Tensor::empty({x.size(0) / group.world_size(), x.size(1)}, x.dtype(), x.device());
+}
+
+// This rank's slice of the sum over the ranks.
+Tensor own_rows_of_sum(Tensor x, Communicator& group) {
+  Tensor slice = empty_slice(x, group);
+  group.reduce_scatter(x.contiguous(), slice);
+  return slice;
+}
+
 // The one combinator: a transformation of the value, and its conjugate for the gradient.
 Variable region(const char* name, Variable x, Communicator& group, Transform forward,
                 Transform backward) {
@@ -42,6 +64,22 @@ Variable region(const char* name, Variable x, Communicator& group, Transform for
                 [&group, backward](Gradients& gradients) {
                   gradients.add(0, backward(gradients.take_output(), group));
                 });
+}
+
+// A crossing that is over when it has begun.
+Crossing at_once(Transform transform, Communicator& group) {
+  return [transform, &group](Tensor x) {
+    return [result = transform(std::move(x), group)] { return result; };
+  };
+}
+
+// `result`, which the queue is working on, once that is done.
+std::function<Tensor()> when_done(CommunicationQueue& queue, CommunicationQueue::Ticket ticket,
+                                  Tensor result) {
+  return [&queue, ticket = std::move(ticket), result = std::move(result)]() mutable {
+    queue.wait(ticket);
+    return std::move(result);
+  };
 }
 
 }  // namespace
@@ -62,6 +100,38 @@ Variable scatter_to_tensor_parallel(Variable x, Communicator& tensor_parallel) {
 
 Variable gather_from_tensor_parallel(Variable x, Communicator& tensor_parallel) {
   return region("gather_from_tensor_parallel", std::move(x), tensor_parallel, all_parts, own_part);
+}
+
+Variable gather_from_sequence_parallel(Variable x, Communicator& tensor_parallel) {
+  return region("gather_from_sequence_parallel", std::move(x), tensor_parallel, all_rows,
+                own_rows_of_sum);
+}
+
+Variable reduce_scatter_to_sequence_parallel(Variable x, Communicator& tensor_parallel) {
+  divided(x.size(0), tensor_parallel.world_size(), "reduce_scatter_to_sequence_parallel", "rows");
+  return region("reduce_scatter_to_sequence_parallel", std::move(x), tensor_parallel,
+                own_rows_of_sum, all_rows);
+}
+
+InputRegion copied_input(Communicator& tensor_parallel, CommunicationQueue* overlap) {
+  if (tensor_parallel.world_size() == 1) return {};
+  if (overlap == nullptr) return {nullptr, at_once(all_reduced, tensor_parallel)};
+  return {nullptr, [overlap](Tensor x) { return when_done(*overlap, overlap->all_reduce(x), x); }};
+}
+
+InputRegion gathered_input(Communicator& tensor_parallel, CommunicationQueue* overlap) {
+  if (tensor_parallel.world_size() == 1) return {};
+  if (overlap == nullptr) {
+    return {at_once(all_rows, tensor_parallel), at_once(own_rows_of_sum, tensor_parallel)};
+  }
+  return {[overlap, &tensor_parallel](Tensor x) {
+            const Tensor all = empty_rows(x, tensor_parallel);
+            return when_done(*overlap, overlap->all_gather(std::move(x), all), all);
+          },
+          [overlap, &tensor_parallel](Tensor x) {
+            const Tensor slice = empty_slice(x, tensor_parallel);
+            return when_done(*overlap, overlap->reduce_scatter(std::move(x), slice), slice);
+          }};
 }
 
 }  // namespace shardgrad

@@ -19,14 +19,23 @@ RowParallelLinear::RowParallelLinear(std::int64_t in_features, std::int64_t out_
       register_parameter("weight", sharded_over(tensor_parallel, {out_features, in_features}, 1),
                          options.weight_initializer(in_features), options.parameters);
   if (bias) {
+    ParameterOptions bias_options = options.parameters;
+    bias_options.partial_gradient = options.sequence_parallel;
     bias_ = register_parameter("bias", ShardSpec::replicated({out_features}), Initializer::zeros(),
-                               options.parameters);
+                               bias_options);
   }
 }
 
-Variable RowParallelLinear::forward(Variable x) const {
+Variable RowParallelLinear::forward(Variable x, TokenLayout layout) const {
+  const bool sliced = layout == TokenLayout::Sliced;
+  require(!bias_ || !is_recording() || bias_->partial_gradient == sliced, "RowParallelLinear",
+          "the layer was made {} sequence parallelism, and trains on tokens that are {}; expected "
+          "the same of both",
+          bias_ && bias_->partial_gradient ? "for" : "without", sliced ? "sliced" : "not sliced");
   if (!input_is_parallel_) x = scatter_to_tensor_parallel(std::move(x), tensor_parallel_);
-  Variable y = reduce_from_tensor_parallel(linear(x, weight_->variable), tensor_parallel_);
+  Variable y = linear(x, weight_->variable);
+  y = sliced ? reduce_scatter_to_sequence_parallel(std::move(y), tensor_parallel_)
+             : reduce_from_tensor_parallel(std::move(y), tensor_parallel_);
   return bias_ ? add_bias(std::move(y), bias_->variable) : y;
 }
 

@@ -19,11 +19,13 @@ VocabParallelEmbedding::VocabParallelEmbedding(std::int64_t vocab_size, std::int
                          Initializer::normal(standard_deviation), options);
 }
 
-Variable VocabParallelEmbedding::forward(const Tensor& ids) const {
+Variable VocabParallelEmbedding::forward(const Tensor& ids, TokenLayout layout) const {
   const std::int64_t vocab_size = weight_->shard.global_shape[0];
   check_ids(ids, vocab_size, "VocabParallelEmbedding");
-  return reduce_from_tensor_parallel(
-      embedding(ids, weight_->variable, weight_->shard.first_index()), tensor_parallel_);
+  Variable rows = embedding(ids, weight_->variable, weight_->shard.first_index());
+  return layout == TokenLayout::Sliced
+             ? reduce_scatter_to_sequence_parallel(std::move(rows), tensor_parallel_)
+             : reduce_from_tensor_parallel(std::move(rows), tensor_parallel_);
 }
 
 VocabularySlice vocabulary_slice(std::int64_t vocab_size, const Communicator& tensor_parallel) {

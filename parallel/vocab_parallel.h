@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/functions/cross_entropy.h"
+#include "nn/forward_context.h"
 #include "nn/module.h"
 #include "parallel/communicator.h"
 
@@ -9,7 +10,8 @@ namespace shardgrad {
 
 /// A [vocab_size, d_model] table cut by rows. Each rank's part is padded (see
 /// vocabulary_sharded_over()): the last ranks hold rows that no id names. Each rank looks up the
-/// ids that it holds, the others give zeros, and g sums them.
+/// ids that it holds, the others give zeros, and g sums them; it is a reduce-scatter where the
+/// tokens are sliced.
 class VocabParallelEmbedding : public Module {
  public:
   /// `tensor_parallel` must outlive the layer and its graphs.
@@ -17,9 +19,9 @@ class VocabParallelEmbedding : public Module {
                          Communicator& tensor_parallel, double standard_deviation = 0.02,
                          const ParameterOptions& options = {});
 
-  /// ids int32 [M] on the host -> [M, d_model], replicated. @throws Error for an id outside the
-  /// vocabulary.
-  Variable forward(const Tensor& ids) const;
+  /// ids int32 [M] on the host -> [M, d_model], replicated, or if `layout` is Sliced this rank's
+  /// rows of it. @throws Error for an id outside the vocabulary.
+  Variable forward(const Tensor& ids, TokenLayout layout = TokenLayout::Replicated) const;
 
   /// The table, for an output head that is tied to it.
   const ParameterPointer& weight() const { return weight_; }

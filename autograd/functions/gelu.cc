@@ -1,6 +1,5 @@
 #include "autograd/functions/gelu.h"
 
-#include "autograd/functions/linear.h"
 #include "tensor/kernels/gemm.h"
 
 namespace shardgrad {
@@ -30,13 +29,14 @@ Variable gelu(const Variable& x, GeluKind kind) {
   return record_gelu(x, y, kind);
 }
 
-Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias,
-                     GeluKind kind) {
-  Tensor pre_activation = linear_output(x, weight);
+Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias, GeluKind kind,
+                     const InputRegion& region) {
+  const Tensor input = linear_input(x, region);
+  Tensor pre_activation = linear_output(input, weight);
   Tensor y = Tensor::empty_like(pre_activation);
-  kernels::gemm_bias_gelu(x.value(), weight.value().transpose(0, 1), bias.value(), kind,
-                          pre_activation, y);
-  return record_gelu(record_linear(x, weight, bias, pre_activation), y, kind);
+  kernels::gemm_bias_gelu(input, weight.value().transpose(0, 1), bias.value(), kind, pre_activation,
+                          y);
+  return record_gelu(record_linear(x, weight, bias, region, pre_activation), y, kind);
 }
 
 }  // namespace shardgrad

@@ -1,7 +1,7 @@
 // The GELU activation, alone and behind the projection that feeds it.
 #pragma once
 
-#include "autograd/variable.h"
+#include "autograd/functions/linear.h"
 #include "tensor/kernels/gelu.h"
 
 namespace shardgrad {
@@ -10,9 +10,10 @@ namespace shardgrad {
 /// backward passes, which compute it again from x.
 Variable gelu(const Variable& x, GeluKind kind = GeluKind::Tanh);
 
-/// gelu(linear(x, weight, bias)), with bias and GELU in the epilogue of the matrix product where
-/// the device can; shapes as in linear(). Backward it is the two functions one after the other.
-Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias,
-                     GeluKind kind);
+/// gelu(linear(x, weight, bias, region)), with bias and GELU in the epilogue of the matrix product
+/// where the device can; shapes as in linear(). Backward it is the two functions one after the
+/// other.
+Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias, GeluKind kind,
+                     const InputRegion& region = {});
 
 }  // namespace shardgrad
