@@ -156,7 +156,7 @@ void DataParallel::finish_gradients() {
   if (buckets_ != nullptr) buckets_->finish();
 }
 
-void DataParallel::gather(Tensor& flat) {
+void DataParallel::gather(Tensor& flat) const {
   if (!is_sharded()) return;
   for (const Buckets::Bucket& bucket : buckets_->buckets) {
     Tensor whole = Buckets::slice(flat, bucket.range);

@@ -58,7 +58,7 @@ class DataParallel {
 
   /// `flat`, laid out as the flat buffers are, of which every rank has its owned() elements: gets
   /// those of the others. Nothing to do when every rank owns all.
-  void gather(Tensor& flat);
+  void gather(Tensor& flat) const;
 
   /// The elements of the flat buffers that this rank's optimizer updates; in order.
   const std::vector<FlatRange>& owned() const { return owned_; }

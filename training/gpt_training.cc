@@ -77,7 +77,7 @@ Tensor GPTTraining::forward_and_backward(const TrainingStep& step, const BatchSo
     micro_batches.push_back(batch(first_sequences.back(), count));
     targets += counted_targets(micro_batches.back().targets);
   }
-  LossOptions loss_options;
+  CrossEntropyOptions loss_options;
   loss_options.label_smoothing = settings_.label_smoothing;
   // With no target at all the loss is 0, whatever it is divided by.
   loss_options.normalizer = static_cast<double>(
@@ -126,7 +126,7 @@ double GPTTraining::evaluate(std::int64_t sequences, const BatchSource& batch) c
           sequences, copies, copies);
   const std::int64_t count = sequences / copies;
   const MicroBatch own = batch(data_parallel.rank() * count, count);
-  LossOptions options;
+  CrossEntropyOptions options;
   options.normalizer = static_cast<double>(
       std::max<std::int64_t>(sum_over_ranks(counted_targets(own.targets), data_parallel), 1));
   Tensor loss = model_.loss(own.input_ids, own.targets, {}, options).value();
