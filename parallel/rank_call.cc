@@ -10,6 +10,13 @@ bool agree(const RankCall& a, const RankCall& b) {
          a.peer == b.peer;
 }
 
+void require_agreement(const char* where, const RankCall& first, int first_rank,
+                       const RankCall& second, int second_rank) {
+  require(agree(first, second), where,
+          "rank {} called {} but rank {} called {}; every rank of a group must make the same call",
+          first_rank, to_string(first), second_rank, to_string(second));
+}
+
 std::string to_string(const RankCall& call) {
   std::string arguments;
   if (call.dtype) arguments += fmt::format("{} {}", name_of(*call.dtype), call.shape.to_string());

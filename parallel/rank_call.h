@@ -25,6 +25,10 @@ struct RankCall {
 /// Whether two ranks that make these calls at the same time agree on what to do.
 bool agree(const RankCall& a, const RankCall& b);
 
+/// @throws Error naming `where` unless the two agree. The ranks are those of the world.
+void require_agreement(const char* where, const RankCall& first, int first_rank,
+                       const RankCall& second, int second_rank);
+
 /// "all_reduce(float32 [4, 8], sum)".
 std::string to_string(const RankCall& call);
 

@@ -32,11 +32,7 @@ void ThreadGroup::meet(int rank, const RankCall& call) {
   }
   const RankCall& first = call_of(0, rank);
   for (int other = 1; other < size(); ++other) {
-    const RankCall& second = call_of(other, rank);
-    require(
-        agree(first, second), call.name,
-        "rank {} called {} but rank {} called {}; every rank of a group must make the same call",
-        world_rank(0), to_string(first), world_rank(other), to_string(second));
+    require_agreement(call.name, first, world_rank(0), call_of(other, rank), world_rank(other));
   }
 }
 

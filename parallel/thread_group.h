@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "parallel/cuda/stream_event.h"
-#include "parallel/thread_barrier.h"
 #include "parallel/rank_call.h"
+#include "parallel/thread_barrier.h"
 #include "parallel/thread_rendezvous.h"
 #include "parallel/thread_world.h"
 
