@@ -55,6 +55,12 @@ Processes::~Processes() {
   }
 }
 
+int Processes::local_rank_of(int rank) const {
+  if (link_ == nullptr) return rank;
+  const auto own = place_.nodes.begin() + rank;
+  return static_cast<int>(std::count(place_.nodes.begin(), own, *own));
+}
+
 int Processes::threads_per_rank(int world_size, int requested) const {
   if (link_ == nullptr) return shardgrad::threads_per_rank(world_size, requested);
   return requested > 0 ? requested : std::max(1, place_.cores);

@@ -79,6 +79,9 @@ class Processes {
   /// The ranks of a run: all processes under MPI, else the `wanted` threads.
   int world_size(int wanted) const { return place_.launched_by_mpi ? place_.world_size : wanted; }
 
+  /// The number of `rank` among the ranks of its node.
+  int local_rank_of(int rank) const;
+
   /// The intra-op threads of each of `world_size` ranks when `requested` are asked for. 0 stands
   /// for an equal share of the cores that the ranks of this node may run on, at least one.
   int threads_per_rank(int world_size, int requested) const;
