@@ -145,10 +145,8 @@ GPTOutput GPTModel::forward(const Tensor& input_ids, const Tensor& attention_mas
 }
 
 Variable GPTModel::loss(const Tensor& input_ids, const Tensor& targets,
-                        const ForwardContext& context, double normalizer) const {
+                        const ForwardContext& context, const CrossEntropyOptions& options) const {
   require_shape(targets, input_ids.shape(), "targets");
-  CrossEntropyOptions options;
-  options.normalizer = normalizer;
   const ForwardContext inner = layer_context(input_ids, context);
   return vocab_parallel_cross_entropy(local_logits(hidden_states(input_ids, {}, inner), inner),
                                       targets.contiguous().reshape({targets.numel()}),

@@ -43,9 +43,9 @@ class GPTModel : public Module {
                     const ForwardContext& context = {}) const;
 
   /// The loss alone, on targets that are already shifted: targets [b, t] follows input_ids [b, t].
-  /// Nothing of the logits is gathered. `normalizer` as in CrossEntropyOptions.
+  /// Nothing of the logits is gathered.
   Variable loss(const Tensor& input_ids, const Tensor& targets, const ForwardContext& context,
-                double normalizer = 0.0) const;
+                const CrossEntropyOptions& options = {}) const;
 
  private:
   // `context` for the layers, completed with what the input's shape [B, T] says.

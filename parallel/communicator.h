@@ -17,6 +17,10 @@ enum class ReduceOp { Sum, Max };
 struct CollectiveCount {
   std::int64_t calls = 0;
   std::int64_t bytes = 0;
+
+  CollectiveCount operator+(const CollectiveCount& other) const {
+    return {calls + other.calls, bytes + other.bytes};
+  }
 };
 
 /// What a rank has communicated so far. Groups of one rank communicate nothing.
@@ -26,6 +30,12 @@ struct CommunicationStats {
   CollectiveCount reduce_scatter;
   CollectiveCount broadcast;
   CollectiveCount send_receive;
+
+  CommunicationStats operator+(const CommunicationStats& other) const {
+    return {all_reduce + other.all_reduce, all_gather + other.all_gather,
+            reduce_scatter + other.reduce_scatter, broadcast + other.broadcast,
+            send_receive + other.send_receive};
+  }
 };
 
 /// A group of ranks, seen from one of them. Every rank of the group makes the same calls in the

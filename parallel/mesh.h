@@ -13,9 +13,9 @@ namespace shardgrad {
 class Mesh {
  public:
   /// Splits `world` into groups of `tensor_parallel_size`; every rank of the world calls it.
-  /// `world` must outlive the mesh.
-  /// @throws Error unless tensor_parallel_size divides the world size.
-  Mesh(Communicator& world, int tensor_parallel_size);
+  /// `world` must outlive the mesh. `data_parallel_size` 0: what the world has room for.
+  /// @throws Error unless tensor_parallel_size divides the world size, into data_parallel_size.
+  Mesh(Communicator& world, int tensor_parallel_size, int data_parallel_size = 0);
 
   Communicator& world() const { return world_; }
   /// The ranks that share one copy of the model.

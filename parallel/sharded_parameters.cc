@@ -5,30 +5,77 @@
 
 namespace shardgrad {
 
-Tensor gradient_norm(FlatParameters& parameters, Communicator& tensor_parallel) {
+namespace {
+
+// The stretches of the flat buffers whose parameters satisfy `wanted`; neighbours are joined.
+template <class Predicate>
+std::vector<FlatRange> ranges_of(const FlatParameters& parameters, const Predicate& wanted) {
+  std::vector<FlatRange> ranges;
+  for (std::size_t i = 0; i < parameters.parameters().size(); ++i) {
+    if (!wanted(*parameters.parameters()[i].parameter)) continue;
+    const FlatRange& range = parameters.range(i);
+    if (!ranges.empty() && ranges.back().end == range.begin) {
+      ranges.back().end = range.end;
+    } else {
+      ranges.push_back(range);
+    }
+  }
+  return ranges;
+}
+
+// The square of the norm of this rank's gradients that count: one float64 element.
+Tensor sum_of_counted_squares(FlatParameters& parameters, const Communicator& tensor_parallel,
+                              const std::vector<FlatRange>& owned) {
   parameters.complete_gradients();
   const Tensor& gradients = parameters.gradients();
   Tensor total = Tensor::zeros({1}, DType::Float64, gradients.device());
   Tensor square = Tensor::empty_like(total);
-  // Neighbours that count are summed in one go; the gaps between them hold zeros.
-  std::int64_t begin = 0, end = 0;
-  const auto add_run = [&] {
-    if (begin == end) return;
-    kernels::sum_of_squares(gradients.slice(0, begin, end - begin), square);
-    kernels::add(total, square, total);
-  };
-  for (std::size_t i = 0; i < parameters.parameters().size(); ++i) {
-    const ShardSpec& shard = parameters.parameters()[i].parameter->shard;
-    const bool counts = shard.is_sharded() || tensor_parallel.rank() == 0;
-    if (!counts) {
-      add_run();
-      begin = end = parameters.offset(i + 1);
-    } else {
-      end = parameters.offset(i + 1);
+  const bool first = tensor_parallel.rank() == 0;
+  const auto counts = [&](const Parameter& p) { return p.shard.is_sharded() || first; };
+  for (const FlatRange& counted : ranges_of(parameters, counts)) {
+    for (const FlatRange& range : intersections(owned, counted)) {
+      kernels::sum_of_squares(gradients.slice(0, range.begin, range.length()), square);
+      kernels::add(total, square, total);
     }
   }
-  add_run();
+  return total;
+}
+
+std::vector<FlatRange> everything(const FlatParameters& parameters) {
+  return {{0, parameters.numel()}};
+}
+
+}  // namespace
+
+void sum_partial_gradients(FlatParameters& parameters, Communicator& tensor_parallel,
+                           const std::vector<FlatRange>& owned) {
+  if (tensor_parallel.world_size() == 1) return;
+  parameters.complete_gradients();
+  const auto is_partial = [](const Parameter& p) { return p.partial_gradient; };
+  for (const FlatRange& partial : ranges_of(parameters, is_partial)) {
+    for (const FlatRange& range : intersections(owned, partial)) {
+      Tensor gradient = parameters.gradients().slice(0, range.begin, range.length());
+      tensor_parallel.all_reduce(gradient);
+    }
+  }
+}
+
+void sum_partial_gradients(FlatParameters& parameters, Communicator& tensor_parallel) {
+  sum_partial_gradients(parameters, tensor_parallel, everything(parameters));
+}
+
+Tensor gradient_norm(FlatParameters& parameters, Communicator& tensor_parallel) {
+  Tensor total = sum_of_counted_squares(parameters, tensor_parallel, everything(parameters));
   tensor_parallel.all_reduce(total);
+  kernels::square_root(total, total);
+  return total;
+}
+
+Tensor gradient_norm(FlatParameters& parameters, Communicator& tensor_parallel,
+                     const std::vector<FlatRange>& owned, Communicator& data_parallel) {
+  Tensor total = sum_of_counted_squares(parameters, tensor_parallel, owned);
+  tensor_parallel.all_reduce(total);
+  data_parallel.all_reduce(total);
   kernels::square_root(total, total);
   return total;
 }

@@ -23,7 +23,13 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"d_ff", model.d_ff},
           {"dropout", model.dropout},
           {"dtype", name_of(dtype_of(options.device))},
-          {"tp", options.tensor_parallel},
+          {"tie_embeddings", model.tie_embeddings},
+          {"tp", options.layout.tensor_parallel},
+          {"dp", options.layout.data_parallel},
+          {"sequence_parallel", options.layout.sequence_parallel},
+          {"recompute", options.layout.recompute == Recompute::Block ? "block" : "none"},
+          {"zero", options.layout.zero_stage},
+          {"overlap", options.layout.overlap},
           {"data", options.data},
           {"batch_size", options.batch_size},
           {"seq_len", options.seq_len},
@@ -36,6 +42,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"beta1", options.adamw.beta1},
           {"beta2", options.adamw.beta2},
           {"grad_clip", options.adamw.max_gradient_norm},
+          {"label_smoothing", options.label_smoothing},
           {"seed", options.seed},
           {"eval_interval", options.eval_interval},
           {"eval_steps", options.eval_steps},
@@ -108,6 +115,7 @@ void RunLog::write(const StepMetrics& metrics) {
                               {"lr", metrics.learning_rate},
                               {"grad_norm", metrics.gradient_norm},
                               {"tokens_per_second", metrics.tokens_per_second}};
+  if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
   if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
   write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
   show(metrics);
@@ -123,10 +131,12 @@ void RunLog::show(const StepMetrics& metrics) {
   }
   last_shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const std::string skipped =
+      metrics.skipped_steps > 0 ? fmt::format("  skipped {}", metrics.skipped_steps) : "";
   std::string text =
-      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}  {:.0f} tokens/s  {}",
+      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}",
                   metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
-                  metrics.learning_rate, metrics.gradient_norm, metrics.tokens_per_second,
+                  metrics.learning_rate, metrics.gradient_norm, skipped, metrics.tokens_per_second,
                   last ? "took " + duration(elapsed)
                        : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
   // A line that wraps cannot be updated in place.

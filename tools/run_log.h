@@ -24,6 +24,7 @@ struct StepMetrics {
   double learning_rate = 0.0;
   double gradient_norm = 0.0;  ///< global, before clipping
   double tokens_per_second = 0.0;
+  std::int64_t skipped_steps = 0;         ///< so far: steps whose gradients were not finite
   std::optional<double> validation_loss;  ///< nats per token
 };
 

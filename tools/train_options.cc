@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
+#include <map>
 #include <optional>
 
+#include "parallel/sharding.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -16,6 +18,7 @@ constexpr const char* kModelGroup = "Model (the preset's, where not given)";
 struct ModelChanges {
   std::optional<std::int64_t> n_layers, n_heads, d_model, d_ff, max_position_embeddings;
   std::optional<double> dropout;
+  std::optional<bool> tie_embeddings;
 };
 
 // Options whose default depends on others.
@@ -44,6 +47,9 @@ void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& chang
   app.add_option("--dropout", changes.dropout, "Probability of zeroing an activation, in [0, 1)")
       ->check(fraction())
       ->group(kModelGroup);
+  app.add_flag("--tie-embeddings,!--untie-embeddings", changes.tie_embeddings,
+               "Whether the output head is the token embedding (default: tied)")
+      ->group(kModelGroup);
 }
 
 void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
@@ -69,6 +75,42 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
   real("--beta2", options.adamw.beta2, fraction(), "AdamW decay of the second moment, in [0, 1)");
   real("--grad-clip", options.adamw.max_gradient_norm, not_negative(),
        "Largest global gradient norm; 0: no clipping");
+  real("--label-smoothing", options.label_smoothing, fraction(),
+       "Share of the target's probability that is spread over the vocabulary, in [0, 1)");
+}
+
+void add_layout_options(CLI::App& app, TrainOptions& options) {
+  TrainingLayout& layout = options.layout;
+  app.add_option("--tp", layout.tensor_parallel,
+                 "Tensor-parallel ranks, which share one copy of the model; the result is the same "
+                 "at any number")
+      ->check(at_least(1, kMostThreads))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_option("--dp", layout.data_parallel,
+                 "Data-parallel copies of the model, which share the batch; the result is the same "
+                 "(default: under mpirun its ranks / tp, else 1)")
+      ->check(at_least(1, kMostThreads))
+      ->group("Layout");
+  app.add_flag("--sequence-parallel", layout.sequence_parallel,
+               "Slice the tokens between the tensor-parallel layers over the tp ranks, to save "
+               "memory")
+      ->group("Layout");
+  app.add_option("--recompute", layout.recompute,
+                 "What the backward pass computes again to save memory: none, or block, each "
+                 "transformer block (default: none)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Recompute>{{"none", Recompute::None}, {"block", Recompute::Block}}))
+      ->group("Layout");
+  app.add_option("--zero", layout.zero_stage,
+                 "1: share the optimizer's state and the fp32 weights of a bf16 model out over the "
+                 "dp ranks")
+      ->check(CLI::IsMember({0, 1}))
+      ->capture_default_str()
+      ->group("Layout");
+  app.add_flag("--overlap,!--no-overlap", layout.overlap,
+               "Communicate while computing (default: on); the result is the same")
+      ->group("Layout");
 }
 
 void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
@@ -79,11 +121,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
         ->capture_default_str()
         ->group(group);
   };
-  app.add_option("--tp", options.tensor_parallel,
-                 "Tensor-parallel ranks; the result is the same at any number")
-      ->check(at_least(1, kMostThreads))
-      ->capture_default_str()
-      ->group("Layout");
+  add_layout_options(app, options);
   app.add_option("--threads", options.threads, "Threads per rank; 0: an equal share of the cores")
       ->check(at_least(0, kMostThreads))
       ->capture_default_str()
@@ -123,6 +161,7 @@ void apply_changes(const ModelChanges& changes, GPTConfig& config) {
   config.max_position_embeddings =
       changes.max_position_embeddings.value_or(config.max_position_embeddings);
   config.dropout = changes.dropout.value_or(config.dropout);
+  config.tie_embeddings = changes.tie_embeddings.value_or(config.tie_embeddings);
 }
 
 void apply_dependent(const Dependent& given, TrainOptions& options) {
@@ -136,16 +175,13 @@ void apply_dependent(const Dependent& given, TrainOptions& options) {
 }
 
 void validate(const TrainOptions& options) {
-  options.model.validate(options.tensor_parallel);
+  options.model.validate(options.layout.tensor_parallel);
   require(options.seq_len <= options.model.max_position_embeddings, "train",
           "--seq-len {} is above --max-position-embeddings {}; lower the first or raise the second",
           options.seq_len, options.model.max_position_embeddings);
   require(options.schedule.minimum <= options.schedule.peak, "train",
           "--min-lr {} is above --lr {}; lower the first or raise the second",
           options.schedule.minimum, options.schedule.peak);
-  require(options.batch_size % options.grad_accum == 0, "train",
-          "--batch-size {} is not divisible by --grad-accum {}; choose a divisor",
-          options.batch_size, options.grad_accum);
 }
 
 std::string dated_folder() {
@@ -165,6 +201,7 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
       "source\nof Eigen, in about two minutes on two cores.\n"
       "Example: --tp=2 --data=my_notes/ --steps=2000",
       "train");
+  options.layout.data_parallel = 0;
   ModelChanges changes;
   Dependent dependent;
   add_run_options(app, options, dependent);
@@ -180,6 +217,24 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   if (!options.data.empty()) options.data = user_path(options.data);
   validate(options);
   return true;
+}
+
+int wanted_world_size(const TrainOptions& options) {
+  return options.layout.tensor_parallel * std::max(options.layout.data_parallel, 1);
+}
+
+void complete_layout(TrainOptions& options, int world_size) {
+  TrainingLayout& layout = options.layout;
+  const int tp = layout.tensor_parallel;
+  require(world_size % tp == 0, "train",
+          "--tp={} does not divide the {} ranks that were started; choose from {}", tp, world_size,
+          divisors_of(world_size));
+  if (layout.data_parallel == 0) layout.data_parallel = world_size / tp;
+  require(layout.world_size() == world_size, "train",
+          "--tp={} x --dp={} are {} ranks, but {} were started; choose --dp={}, or start {}", tp,
+          layout.data_parallel, layout.world_size(), world_size, world_size / tp,
+          layout.world_size());
+  layout.validate(options.model, options.batch_size, options.seq_len, options.grad_accum);
 }
 
 }  // namespace shardgrad

@@ -7,6 +7,7 @@
 #include "nn/optim/adamw.h"
 #include "nn/optim/learning_rate_schedule.h"
 #include "tools/device_options.h"
+#include "training/training_layout.h"
 
 namespace shardgrad {
 
@@ -18,8 +19,8 @@ struct TrainOptions {
   GPTConfig model;  ///< the preset with what the user changed of it
   DeviceOptions device;
 
-  int tensor_parallel = 1;
-  int threads = 0;  ///< per rank; 0: an equal share of the cores
+  TrainingLayout layout;  ///< its data_parallel is 0 until complete_layout()
+  int threads = 0;        ///< per rank; 0: an equal share of the cores
 
   std::string data;              ///< file or folder; empty: the C++ source of Eigen
   std::int64_t batch_size = 16;  ///< sequences per step, over all micro-batches
@@ -29,6 +30,7 @@ struct TrainOptions {
   std::int64_t steps = 1400;
   LearningRateSchedule schedule;  ///< its defaults depend on the preset and on the steps
   AdamWOptions adamw;             ///< as AdamW's own, but clipping at 1.0
+  double label_smoothing = 0.0;
   std::uint64_t seed = 1234;
 
   std::int64_t eval_interval = 250;  ///< steps between evaluations
@@ -40,5 +42,13 @@ struct TrainOptions {
 /// Reads and validates the command line. Returns false when it asked for --help.
 /// @throws Error that says what is wrong and what would be right.
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options);
+
+/// The ranks that the options ask for when they may be started at will.
+int wanted_world_size(const TrainOptions& options);
+
+/// Sets the data-parallel size for `world_size` ranks, unless it was given, and validates the
+/// layout.
+/// @throws Error when the ranks, the model or the batch do not divide like that.
+void complete_layout(TrainOptions& options, int world_size);
 
 }  // namespace shardgrad

@@ -5,19 +5,27 @@
 #include "data/batch_sampler.h"
 #include "data/byte_tokenizer.h"
 #include "data/text.h"
-#include "model/gpt_model.h"
 #include "parallel/launch.h"
-#include "parallel/sharded_parameters.h"
 #include "tensor/matmul_precision.h"
 #include "tools/program.h"
 #include "tools/run_log.h"
 #include "tools/sample.h"
+#include "training/gpt_training.h"
 
 namespace shardgrad {
 namespace {
 
 constexpr double kHeldOutFraction = 0.1;
 constexpr std::int64_t kPromptBytes = 32;
+
+// So many steps in a row whose gradients are not finite end the run.
+constexpr std::int64_t kMostSkippedInARow = 10;
+
+TrainingSettings settings_of(const TrainOptions& options) {
+  return {options.adamw, options.seed, options.label_smoothing};
+}
+
+MicroBatch micro_batch_of(const Batch& batch) { return {batch.input_ids, batch.targets}; }
 
 // One rank's part of a run.
 class Trainer {
@@ -26,15 +34,11 @@ class Trainer {
   Trainer(const TrainOptions& options, const DatasetSplit& data, Communicator& world, Device device,
           RunLog* log)
       : options_(options),
-        world_(world),
         log_(log),
-        training_(data.training, options.seq_len, options.seed),
-        held_out_(data.held_out, options.seq_len, options.seed),
-        model_(options.model, world, {dtype_of(options.device), device}),
-        parameters_(model_.named_parameters()),
-        optimizer_(parameters_, options.adamw) {
-    initialize_parameters(model_, options.seed);
-  }
+        training_data_(data.training, options.seq_len, options.seed),
+        held_out_data_(data.held_out, options.seq_len, options.seed),
+        training_(options.model, options.layout, world, {dtype_of(options.device), device},
+                  settings_of(options)) {}
 
   void run() {
     for (std::int64_t step = 0; step < options_.steps; ++step) {
@@ -53,65 +57,60 @@ class Trainer {
   std::string sample(const TokenDataset& held_out) const {
     const TokenDataset start = held_out.slice(0, std::min(kPromptBytes, held_out.size()));
     const std::vector<std::uint16_t> prompt(start.data(), start.data() + start.size());
-    return sample_text(model_, ByteTokenizer().decode(prompt), options_.sample_tokens,
+    return sample_text(training_.model(), ByteTokenizer().decode(prompt), options_.sample_tokens,
                        options_.seq_len, 0.8, options_.seed);
   }
 
-  std::int64_t parameter_count() const { return global_parameter_count(model_); }
+  std::int64_t parameter_count() const { return global_parameter_count(training_.model()); }
 
  private:
   StepMetrics train_step(std::int64_t step) {
-    parameters_.clear_gradients();
-    const std::int64_t sequences = options_.batch_size / options_.grad_accum;
-    const double tokens = static_cast<double>(options_.batch_size * options_.seq_len);
     StepMetrics metrics;
     metrics.step = step + 1;
-    std::vector<Tensor> losses;
-    for (std::int64_t first = 0; first < options_.batch_size; first += sequences) {
-      const Batch batch = training_.training_batch(step, first, sequences);
-      ForwardContext context;
-      context.training = true;
-      context.seed = options_.seed;
-      context.step = step;
-      context.first_sequence = first;
-      const Variable loss = model_.loss(batch.input_ids, batch.targets, context, tokens);
-      losses.push_back(loss.value());
-      backward(loss);
-    }
-    const Tensor norm = gradient_norm(parameters_, world_);
     metrics.learning_rate = options_.schedule.at(step);
-    optimizer_.step(metrics.learning_rate, norm);
-    // The first wait for the device: everything above was only queued.
-    for (const Tensor& loss : losses) metrics.loss += loss.item();
-    metrics.gradient_norm = norm.item();
-    require(std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm), "train",
-            "at step {} the loss is {} and the gradient norm {}: the run has diverged; lower --lr "
-            "({}) or {} --grad-clip ({})",
-            step + 1, std::abs(metrics.loss), std::abs(metrics.gradient_norm),
-            options_.schedule.peak, options_.adamw.max_gradient_norm > 0.0 ? "lower" : "set",
-            options_.adamw.max_gradient_norm);
+    const StepOutcome outcome =
+        training_.step({step, metrics.learning_rate, options_.batch_size, options_.grad_accum},
+                       [&](std::int64_t first, std::int64_t count) {
+                         return micro_batch_of(training_data_.training_batch(step, first, count));
+                       });
+    const StepNumbers numbers = training_.numbers(outcome);
+    metrics.loss = numbers.loss;
+    metrics.gradient_norm = numbers.gradient_norm;
+    skipped_ += numbers.skipped ? 1 : 0;
+    skipped_in_a_row_ = numbers.skipped ? skipped_in_a_row_ + 1 : 0;
+    metrics.skipped_steps = skipped_;
+    require(
+        skipped_in_a_row_<
+            kMostSkippedInARow, "train",
+            "the gradients of {} steps in a row, up to step {}, were not finite (loss {}): the run "
+            "has diverged; lower --lr ({}) or {} --grad-clip ({})",
+            skipped_in_a_row_, step + 1, std::abs(metrics.loss), options_.schedule.peak,
+            options_.adamw.max_gradient_norm> 0.0
+            ? "lower"
+            : "set",
+        options_.adamw.max_gradient_norm);
     return metrics;
   }
 
   double validation_loss() const {
-    NoGradGuard no_grad;
+    const std::int64_t all = options_.eval_steps * options_.batch_size;
     double total = 0.0;
     for (std::int64_t i = 0; i < options_.eval_steps; ++i) {
-      const Batch batch = held_out_.evaluation_batch(i * options_.batch_size, options_.batch_size,
-                                                     options_.eval_steps * options_.batch_size);
-      total += model_.loss(batch.input_ids, batch.targets, {}).value().item();
+      total += training_.evaluate(options_.batch_size, [&](std::int64_t first, std::int64_t count) {
+        return micro_batch_of(
+            held_out_data_.evaluation_batch(i * options_.batch_size + first, count, all));
+      });
     }
     return total / static_cast<double>(options_.eval_steps);
   }
 
   const TrainOptions& options_;
-  Communicator& world_;
   RunLog* log_;
-  BatchSampler training_;
-  BatchSampler held_out_;
-  GPTModel model_;
-  FlatParameters parameters_;
-  AdamW optimizer_;
+  BatchSampler training_data_;
+  BatchSampler held_out_data_;
+  GPTTraining training_;
+  std::int64_t skipped_ = 0;
+  std::int64_t skipped_in_a_row_ = 0;
 };
 
 // The text that the options name, as tokens. @throws Error when it is missing or too short.
@@ -139,7 +138,7 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
                   const DatasetSplit& data, std::int64_t parameters, RunLog& log) {
   const GPTConfig& model = options.model;
   const int cores = available_cores();
-  const int threads = threads_per_rank(options.tensor_parallel, options.threads);
+  const int threads = threads_per_rank(options.layout.world_size(), options.threads);
   const std::string reason =
       devices.front().type == DeviceType::Cpu && options.device.device == "auto"
           ? fmt::format(" ({})", why_no_cuda())
@@ -148,8 +147,8 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
       "model    {}: n_layers {}, n_heads {}, d_model {}, d_ff {}, dropout {}; {} parameters",
       options.preset, model.n_layers, model.n_heads, model.d_model, model.d_ff, model.dropout,
       grouped(parameters)));
-  log.say(fmt::format("layout   tp={}, {} thread{} per rank, {} cores; {}{}, {}{}",
-                      options.tensor_parallel, threads, threads == 1 ? "" : "s", cores,
+  log.say(fmt::format("layout   {}, {} thread{} per rank, {} cores; {}{}, {}{}",
+                      options.layout.to_string(), threads, threads == 1 ? "" : "s", cores,
                       describe(devices), reason, name_of(dtype_of(options.device)),
                       options.device.tf32 ? " with TF32 products" : ""));
   log.say(fmt::format("data     {}: {} bytes to learn from, {} held out",
@@ -164,8 +163,9 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
 
 }  // namespace
 
-void run_training(const TrainOptions& options) {
-  const std::vector<Device> devices = devices_of_ranks(options.device, options.tensor_parallel);
+void run_training(TrainOptions options) {
+  complete_layout(options, wanted_world_size(options));
+  const std::vector<Device> devices = devices_of_ranks(options.device, options.layout.world_size());
   const DatasetSplit data = load_data(options);
   RunLog log(options, describe(devices));
   run_ranks({devices, options.threads}, [&](Communicator& world) {

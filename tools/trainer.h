@@ -8,6 +8,6 @@ namespace shardgrad {
 /// Trains as the options say: prints a header, progress, the validation loss and a sample, and
 /// writes metrics.jsonl and config.json below options.out.
 /// @throws Error when something cannot be read or written, or the loss is no longer finite.
-void run_training(const TrainOptions& options);
+void run_training(TrainOptions options);
 
 }  // namespace shardgrad

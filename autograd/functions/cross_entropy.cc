@@ -33,6 +33,10 @@ Variable cross_entropy(Variable logits, const Tensor& host_labels, std::int64_t 
           "cross_entropy", "logits are {} and labels {}; expected [M, V] and [M]",
           logits.shape().to_string(), host_labels.shape().to_string());
   check_labels(host_labels, vocab_size, options.ignore_index);
+  require(options.label_smoothing >= 0.0 && options.label_smoothing < 1.0, "cross_entropy",
+          "label_smoothing is {}; expected 0 <= e < 1", options.label_smoothing);
+  const TargetDistribution target{options.ignore_index, 1.0 - options.label_smoothing,
+                                  options.label_smoothing / static_cast<double>(vocab_size)};
   Tensor values = std::move(logits).release_value();  // logits is left as the graph's edge only
   const Tensor labels = host_labels.to(values.device());
   const DType statistics = accumulation_dtype(values.dtype());
@@ -44,23 +48,21 @@ Variable cross_entropy(Variable logits, const Tensor& host_labels, std::int64_t 
   Tensor sums = Tensor::empty({2, values.size(0)}, statistics, values.device());
   Tensor sum_exp = sums.slice(0, 0, 1).reshape(rows);
   Tensor target_logit = sums.slice(0, 1, 1).reshape(rows);
-  kernels::sum_exp_and_target(values, labels, slice, options.ignore_index, row_max, sum_exp,
-                              target_logit);
+  kernels::sum_exp_and_target(values, labels, slice, target, row_max, sum_exp, target_logit);
   if (reductions.sum) reductions.sum(sums);
   Tensor loss = Tensor::empty({1}, DType::Float64, values.device());
   Tensor scale = Tensor::empty_like(loss);
   kernels::negative_log_likelihood(sum_exp, target_logit, labels, options.ignore_index,
                                    options.normalizer, loss, scale);
-  return record("cross_entropy", {std::move(logits)}, loss,
-                [values, labels, slice, ignore_index = options.ignore_index, row_max, sum_exp,
-                 scale](Gradients& gradients) mutable {
-                  Tensor dlogits = values.is_sole_owner() ? values : values.clone();
-                  values = Tensor();
-                  kernels::multiply(scale, gradients.output(), scale);
-                  kernels::softmax_minus_one_hot(dlogits, labels, slice, ignore_index, row_max,
-                                                 sum_exp, scale);
-                  gradients.add(0, std::move(dlogits));
-                });
+  return record(
+      "cross_entropy", {std::move(logits)}, loss,
+      [values, labels, slice, target, row_max, sum_exp, scale](Gradients& gradients) mutable {
+        Tensor dlogits = values.is_sole_owner() ? values : values.clone();
+        values = Tensor();
+        kernels::multiply(scale, gradients.output(), scale);
+        kernels::softmax_minus_target(dlogits, labels, slice, target, row_max, sum_exp, scale);
+        gradients.add(0, std::move(dlogits));
+      });
 }
 
 }  // namespace shardgrad

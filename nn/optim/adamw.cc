@@ -1,36 +1,64 @@
 #include "nn/optim/adamw.h"
 
+#include <utility>
+
 #include "tensor/kernels/adamw.h"
 
 namespace shardgrad {
 
+namespace {
+
+// A moment of the `owned` elements.
+Tensor zero_state(const Tensor& gradients, const std::vector<FlatRange>& owned) {
+  std::int64_t count = 0;
+  for (const FlatRange& range : owned) count += range.length();
+  return Tensor::zeros({count}, gradients.dtype(), gradients.device());
+}
+
+}  // namespace
+
 AdamW::AdamW(FlatParameters& parameters, const AdamWOptions& options)
+    : AdamW(parameters, options, {{0, parameters.numel()}}) {}
+
+AdamW::AdamW(FlatParameters& parameters, const AdamWOptions& options, std::vector<FlatRange> owned)
     : parameters_(parameters),
       options_(options),
-      first_moment_(Tensor::zeros_like(parameters.gradients())),
-      second_moment_(Tensor::zeros_like(parameters.gradients())) {}
+      owned_(std::move(owned)),
+      first_moment_(zero_state(parameters.gradients(), owned_)),
+      second_moment_(Tensor::zeros_like(first_moment_)) {}
 
 void AdamW::step(double learning_rate, const Tensor& gradient_norm) {
   ++steps_;
   parameters_.complete_gradients();
   Tensor& values = parameters_.values();
   const bool has_master = values.dtype() != first_moment_.dtype();
-  if (has_master && !master_.defined()) master_ = values.to(first_moment_.dtype());
-  const auto update = [&](std::int64_t start, std::int64_t length, double weight_decay) {
-    if (length == 0) return;
-    Tensor value = (has_master ? master_ : values).slice(0, start, length);
-    Tensor rounded = has_master ? values.slice(0, start, length) : Tensor();
-    Tensor first = first_moment_.slice(0, start, length);
-    Tensor second = second_moment_.slice(0, start, length);
-    kernels::adamw(value, parameters_.gradients().slice(0, start, length), first, second,
+  const bool first_masters = has_master && !master_.defined();
+  if (first_masters) master_ = Tensor::empty_like(first_moment_);
+  std::int64_t state_begin = 0;
+  const auto update = [&](const FlatRange& range, double weight_decay) {
+    if (range.length() == 0) return;
+    const std::int64_t length = range.length();
+    Tensor value = values.slice(0, range.begin, length);
+    Tensor rounded;
+    if (has_master) {
+      rounded = value;
+      value = master_.slice(0, state_begin, length);
+      if (first_masters) value.copy_from(rounded.to(value.dtype()));
+    }
+    Tensor first = first_moment_.slice(0, state_begin, length);
+    Tensor second = second_moment_.slice(0, state_begin, length);
+    kernels::adamw(value, parameters_.gradients().slice(0, range.begin, length), first, second,
                    gradient_norm,
                    {learning_rate, options_.beta1, options_.beta2, options_.epsilon, weight_decay,
                     options_.max_gradient_norm, steps_},
                    rounded);
+    state_begin += length;
   };
   const std::int64_t decayed = parameters_.decayed_numel();
-  update(0, decayed, options_.weight_decay);
-  update(decayed, parameters_.numel() - decayed, 0.0);
+  for (const FlatRange& range : owned_) {
+    update(range.intersection({0, decayed}), options_.weight_decay);
+    update(range.intersection({decayed, parameters_.numel()}), 0.0);
+  }
 }
 
 }  // namespace shardgrad

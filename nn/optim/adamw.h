@@ -22,8 +22,10 @@ struct AdamWOptions {
 /// parameters' values at the first step; the parameters are the masters, rounded.
 class AdamW {
  public:
-  /// `parameters` must outlive the optimizer.
+  /// `parameters` must outlive the optimizer. `owned`: the optimizer updates these elements of the
+  /// flat buffers alone, and keeps state of no others; by default of all.
   explicit AdamW(FlatParameters& parameters, const AdamWOptions& options = {});
+  AdamW(FlatParameters& parameters, const AdamWOptions& options, std::vector<FlatRange> owned);
 
   /// Updates the parameters from their gradients. `gradient_norm` (see parallel's gradient_norm())
   /// is one float64 element, by which they are clipped; undefined: not clipped. A step whose norm
@@ -36,9 +38,14 @@ class AdamW {
   /// Steps taken.
   std::int64_t steps() const { return steps_; }
 
+  /// Elements of each of its moments: those of the ranges that it owns.
+  std::int64_t state_numel() const { return first_moment_.numel(); }
+
  private:
   FlatParameters& parameters_;
   AdamWOptions options_;
+  std::vector<FlatRange> owned_;
+  // Of the owned ranges, one behind the other.
   Tensor master_;  // of bf16 parameters, from the first step on
   Tensor first_moment_;
   Tensor second_moment_;

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "nn/optim/flat_range.h"
 #include "nn/parameter.h"
 
 namespace shardgrad {
@@ -10,20 +11,24 @@ namespace shardgrad {
 /// Moves the values and gradients of parameters into two flat buffers, of which they become views:
 /// the optimizer then makes one pass over memory, and gradients are collected where it reads them.
 ///
-/// Matrices (rank 2 and above), which weight decay applies to, come first, then vectors. Each
-/// parameter begins at a cache line; the gaps hold zeros. Gradients are in the accumulation dtype
-/// of the values.
+/// Matrices (rank 2 and above), which weight decay applies to, come first, then vectors; among
+/// either, those with partial gradients (see Parameter) come first. Each parameter begins at a
+/// cache line; the gaps hold zeros. Gradients are in the accumulation dtype of the values.
 class FlatParameters {
  public:
-  /// @throws Error when there is none, or the dtypes or devices differ.
-  explicit FlatParameters(std::vector<NamedParameter> parameters);
+  /// `region_multiple`: the matrices and the vectors each take up a multiple of this many elements,
+  /// for those who cut either into equal parts. @throws Error when there is no parameter, or the
+  /// dtypes or devices differ.
+  explicit FlatParameters(std::vector<NamedParameter> parameters, std::int64_t region_multiple = 1);
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   Tensor& values() { return values_; }        ///< [numel]
   Tensor& gradients() { return gradients_; }  ///< [numel]
   std::int64_t numel() const { return values_.numel(); }
-  /// Where parameter `index` begins in the flat buffers; for the number of parameters, their end.
-  std::int64_t offset(std::size_t index) const { return offsets_.at(index); }
+  /// Where parameter `index` begins in the flat buffers.
+  std::int64_t offset(std::size_t index) const { return ranges_.at(index).begin; }
+  /// The elements of parameter `index`, and the gap behind it.
+  const FlatRange& range(std::size_t index) const { return ranges_.at(index); }
   /// Elements [0, decayed_numel()) are those that weight decay applies to.
   std::int64_t decayed_numel() const { return decayed_numel_; }
 
@@ -37,7 +42,7 @@ class FlatParameters {
  private:
   std::vector<NamedParameter> parameters_;
   std::vector<Tensor> gradient_views_;
-  std::vector<std::int64_t> offsets_;
+  std::vector<FlatRange> ranges_;
   Tensor values_;
   Tensor gradients_;
   std::int64_t decayed_numel_ = 0;

@@ -21,6 +21,12 @@ void check_row_numbers(const char* where, const char* name, const Tensor& tensor
   require_operand(where, name, tensor, {logits.size(0)}, accumulation_dtype(logits.dtype()));
 }
 
+void check_target(const char* where, const TargetDistribution& target) {
+  require(target.at_label >= 0.0 && target.everywhere >= 0.0, where,
+          "the target has probability {} at the label and {} everywhere; expected none below 0",
+          target.at_label, target.everywhere);
+}
+
 }  // namespace
 
 void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max) {
@@ -29,7 +35,7 @@ void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max
 }
 
 void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                        std::int64_t, const Tensor& row_max, Tensor& sum_exp,
+                        const TargetDistribution& target, const Tensor& row_max, Tensor& sum_exp,
                         Tensor& target_logit) {
   constexpr const char* kName = "sum_exp_and_target";
   check_slice(kName, logits, slice);
@@ -37,17 +43,19 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
   check_row_numbers(kName, "row_max", row_max, logits);
   check_row_numbers(kName, "sum_exp", sum_exp, logits);
   check_row_numbers(kName, "target_logit", target_logit, logits);
+  check_target(kName, target);
 }
 
-void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                           std::int64_t, const Tensor& row_max, const Tensor& sum_exp,
-                           const Tensor& factor) {
-  constexpr const char* kName = "softmax_minus_one_hot";
+void softmax_minus_target(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                          const TargetDistribution& target, const Tensor& row_max,
+                          const Tensor& sum_exp, const Tensor& factor) {
+  constexpr const char* kName = "softmax_minus_target";
   check_slice(kName, logits, slice);
   require_operand(kName, "labels", labels, {logits.size(0)}, DType::Int32);
   check_row_numbers(kName, "row_max", row_max, logits);
   check_row_numbers(kName, "sum_exp", sum_exp, logits);
   require_number(kName, "factor", factor);
+  check_target(kName, target);
 }
 
 void negative_log_likelihood(const Tensor& sum_exp, const Tensor& target_logit,

@@ -54,12 +54,12 @@ void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max
 }
 
 void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                        std::int64_t ignore_index, const Tensor& row_max, Tensor& sum_exp,
+                        const TargetDistribution& target, const Tensor& row_max, Tensor& sum_exp,
                         Tensor& target_logit) {
   constexpr const char* kName = "sum_exp_and_target";
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
-  check_labels(kName, labels, rows, ignore_index);
+  check_labels(kName, labels, rows, target.ignore_index);
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
@@ -68,24 +68,29 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
     const A* const largest = row_max.data<A>();
     A* const sums = sum_exp.data<A>();
     A* const targets = target_logit.data<A>();
+    const A at_label = static_cast<A>(target.at_label);
     parallel_rows(rows, slice.columns, [=](std::int64_t m) {
       const T* const row = data + m * stride;
       const A shift = largest[m];
       sums[m] = static_cast<A>(
           long_sum<A>(slice.columns, [=](std::int64_t n) { return exp(widen(row[n]) - shift); }));
-      const std::int64_t target = local_column(label[m], ignore_index, slice);
-      targets[m] = target >= 0 ? widen(row[target]) - shift : A(0);
+      const std::int64_t column = local_column(label[m], target.ignore_index, slice);
+      targets[m] = column >= 0 ? at_label * (widen(row[column]) - shift) : A(0);
+      if (target.everywhere == 0.0 || label[m] == target.ignore_index) return;
+      const double all =
+          long_sum<A>(slice.columns, [=](std::int64_t n) { return widen(row[n]) - shift; });
+      targets[m] = static_cast<A>(targets[m] + target.everywhere * all);
     });
   });
 }
 
-void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                           std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
-                           const Tensor& factor) {
-  constexpr const char* kName = "softmax_minus_one_hot";
+void softmax_minus_target(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                          const TargetDistribution& target, const Tensor& row_max,
+                          const Tensor& sum_exp, const Tensor& factor) {
+  constexpr const char* kName = "softmax_minus_target";
   const std::int64_t rows = logits.size(0);
   const std::int64_t stride = logits.size(1);
-  check_labels(kName, labels, rows, ignore_index);
+  check_labels(kName, labels, rows, target.ignore_index);
   const double times = *factor.data<double>();
   dispatch_floating(logits.dtype(), kName, [&](auto type) {
     using T = decltype(type);
@@ -94,22 +99,24 @@ void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const Vocabular
     const std::int32_t* const label = labels.data<std::int32_t>();
     const A* const largest = row_max.data<A>();
     const A* const sums = sum_exp.data<A>();
+    const A everywhere = static_cast<A>(times * target.everywhere);
+    const A at_label = static_cast<A>(times * target.at_label);
     parallel_rows(rows, stride, [=](std::int64_t m) {
       T* const row = data + m * stride;
-      if (label[m] == ignore_index) {
+      if (label[m] == target.ignore_index) {
         std::fill_n(row, stride, T(0.0f));
         return;
       }
       const A shift = largest[m];
       const A scale = static_cast<A>(times / static_cast<double>(sums[m]));
-      const std::int64_t target = local_column(label[m], ignore_index, slice);
-      const A of_target = target >= 0 ? scaled_exp(widen(row[target]) - shift, scale) : A(0);
+      const std::int64_t column = local_column(label[m], target.ignore_index, slice);
+      const A of_label = column >= 0 ? scaled_exp(widen(row[column]) - shift, scale) : A(0);
 #pragma omp simd
       for (std::int64_t n = 0; n < slice.columns; ++n) {
-        store(row[n], scale * exp(widen(row[n]) - shift));
+        store(row[n], scale * exp(widen(row[n]) - shift) - everywhere);
       }
       std::fill(row + slice.columns, row + stride, T(0.0f));
-      if (target >= 0) store(row[target], of_target - static_cast<A>(times));
+      if (column >= 0) store(row[column], of_label - everywhere - at_label);
     });
   });
 }

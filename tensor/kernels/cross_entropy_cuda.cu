@@ -29,7 +29,7 @@ __global__ void row_max_kernel(const T* logits, std::int64_t stride, std::int64_
 
 template <class T>
 __global__ void sum_exp_kernel(const T* logits, std::int64_t stride, const std::int32_t* labels,
-                               VocabularySlice slice, std::int64_t ignore_index,
+                               VocabularySlice slice, TargetDistribution target,
                                const Accumulator<T>* row_max, Accumulator<T>* sum_exp,
                                Accumulator<T>* target_logit) {
   using A = Accumulator<T>;
@@ -39,33 +39,41 @@ __global__ void sum_exp_kernel(const T* logits, std::int64_t stride, const std::
   const A shift = row_max[m];
   // Few terms for each thread, all of one sign: their sum in A is good, that of all is in double.
   A own = 0;
-  for_each_of_row(row, slice.columns, threadIdx.x, blockDim.x,
-                  [&](std::int64_t, A value) { own += exp(value - shift); });
+  double own_logits = 0.0;
+  for_each_of_row(row, slice.columns, threadIdx.x, blockDim.x, [&](std::int64_t, A value) {
+    own += exp(value - shift);
+    if (target.everywhere != 0.0) own_logits += static_cast<double>(value - shift);
+  });
   const double sum = block_sum(static_cast<double>(own), scratch);
+  const double all = target.everywhere != 0.0 ? block_sum(own_logits, scratch) : 0.0;
   if (threadIdx.x == 0) {
-    const std::int64_t target = local_column(labels[m], ignore_index, slice);
+    const std::int64_t column = local_column(labels[m], target.ignore_index, slice);
     sum_exp[m] = static_cast<A>(sum);
-    target_logit[m] = target >= 0 ? widen(row[target]) - shift : A(0);
+    const A of_label =
+        column >= 0 ? static_cast<A>(target.at_label) * (widen(row[column]) - shift) : A(0);
+    const bool ignored = labels[m] == target.ignore_index;
+    target_logit[m] = ignored ? A(0) : static_cast<A>(of_label + target.everywhere * all);
   }
 }
 
 template <class T>
-__global__ void softmax_minus_one_hot_kernel(T* logits, std::int64_t stride,
-                                             const std::int32_t* labels, VocabularySlice slice,
-                                             std::int64_t ignore_index,
-                                             const Accumulator<T>* row_max,
-                                             const Accumulator<T>* sum_exp, const double* factor) {
+__global__ void softmax_minus_target_kernel(T* logits, std::int64_t stride,
+                                            const std::int32_t* labels, VocabularySlice slice,
+                                            TargetDistribution target,
+                                            const Accumulator<T>* row_max,
+                                            const Accumulator<T>* sum_exp, const double* factor) {
   using A = Accumulator<T>;
   const std::int64_t m = blockIdx.x;
-  const bool ignored = labels[m] == ignore_index;
-  const std::int64_t target = local_column(labels[m], ignore_index, slice);
+  const bool ignored = labels[m] == target.ignore_index;
+  const std::int64_t column = local_column(labels[m], target.ignore_index, slice);
   const A shift = row_max[m];
-  const A times = static_cast<A>(*factor);
+  const A at_label = static_cast<A>(*factor * target.at_label);
+  const A everywhere = static_cast<A>(*factor * target.everywhere);
   const A scale = static_cast<A>(*factor / static_cast<double>(sum_exp[m]));
   replace_row(logits + m * stride, stride, threadIdx.x, blockDim.x, [&](std::int64_t n, A value) {
     if (ignored || n >= slice.columns) return A(0);
-    const A gradient = scale * exp(value - shift);
-    return n == target ? gradient - times : gradient;
+    const A gradient = scale * exp(value - shift) - everywhere;
+    return n == column ? gradient - at_label : gradient;
   });
 }
 
@@ -104,28 +112,26 @@ void row_max(const Tensor& logits, const VocabularySlice& slice, Tensor& row_max
 }
 
 void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                        std::int64_t ignore_index, const Tensor& row_max, Tensor& sum_exp,
+                        const TargetDistribution& target, const Tensor& row_max, Tensor& sum_exp,
                         Tensor& target_logit) {
   dispatch_element(logits.dtype(), "sum_exp_and_target", [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
     launch("sum_exp_and_target", rows_of(logits), kRowThreads, 0, sum_exp_kernel<T>,
-           device_data<T>(logits), logits.size(1), device_data<std::int32_t>(labels), slice,
-           ignore_index, device_data<A>(row_max), device_data<A>(sum_exp),
-           device_data<A>(target_logit));
+           device_data<T>(logits), logits.size(1), device_data<std::int32_t>(labels), slice, target,
+           device_data<A>(row_max), device_data<A>(sum_exp), device_data<A>(target_logit));
   });
 }
 
-void softmax_minus_one_hot(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
-                           std::int64_t ignore_index, const Tensor& row_max, const Tensor& sum_exp,
-                           const Tensor& factor) {
-  dispatch_element(logits.dtype(), "softmax_minus_one_hot", [&](auto type) {
+void softmax_minus_target(Tensor& logits, const Tensor& labels, const VocabularySlice& slice,
+                          const TargetDistribution& target, const Tensor& row_max,
+                          const Tensor& sum_exp, const Tensor& factor) {
+  dispatch_element(logits.dtype(), "softmax_minus_target", [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
-    launch("softmax_minus_one_hot", rows_of(logits), kRowThreads, 0,
-           softmax_minus_one_hot_kernel<T>, device_data<T>(logits), logits.size(1),
-           device_data<std::int32_t>(labels), slice, ignore_index, device_data<A>(row_max),
-           device_data<A>(sum_exp), device_data<double>(factor));
+    launch("softmax_minus_target", rows_of(logits), kRowThreads, 0, softmax_minus_target_kernel<T>,
+           device_data<T>(logits), logits.size(1), device_data<std::int32_t>(labels), slice, target,
+           device_data<A>(row_max), device_data<A>(sum_exp), device_data<double>(factor));
   });
 }
 

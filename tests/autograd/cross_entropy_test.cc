@@ -28,7 +28,8 @@ double expected_loss(const Matrix& logits, const Tensor& labels, double normaliz
   for (Eigen::Index row = 0; row < logits.rows(); ++row) {
     const std::int32_t label = labels.data<std::int32_t>()[row];
     if (label < 0) continue;
-    total += std::log(logits.row(row).array().exp().sum()) - logits(row, label);
+    const Matrix e = logits.row(row).unaryExpr([](double x) { return std::exp(x); });
+    total += std::log(e.sum()) - logits(row, label);
     counted += 1.0;
   }
   return total / (normalizer > 0.0 ? normalizer : counted);
@@ -73,6 +74,24 @@ TEST(CrossEntropyTest, AnotherIgnoreIndex) {
   backward(cross_entropy(logits, labels, options));
   const Matrix gradient = reference::to_matrix(logits.gradient());
   EXPECT_EQ(gradient.row(1).norm() + gradient.row(3).norm(), 0.0);
+}
+
+TEST(CrossEntropyTest, LabelSmoothing) {
+  const Tensor labels = labels_of({3, -100, 0, 6});
+  const Tensor logits = random64({4, 7}, 1);
+  CrossEntropyOptions options;
+  options.label_smoothing = 0.1;
+  const Matrix z = reference::to_matrix(logits);
+  // Linear in the target: the plain loss, and the mean of those of every label.
+  double expected = 0.9 * expected_loss(z, labels, 0.0);
+  for (std::int32_t v = 0; v < 7; ++v) {
+    expected += 0.1 / 7.0 * expected_loss(z, labels_of({v, -100, v, v}), 0.0);
+  }
+  EXPECT_NEAR(cross_entropy(Variable(logits), labels, options).value().item(), expected, 1e-14);
+  expect_gradients_match([&](const Inputs& in) { return cross_entropy(in[0], labels, options); },
+                         {logits});
+  options.label_smoothing = 1.0;
+  EXPECT_THROW(cross_entropy(Variable(logits), labels, options), Error);
 }
 
 TEST(CrossEntropyTest, NoRowCounts) {

@@ -29,7 +29,8 @@ const Case kCases[] = {
     {600, 24, {0, 24}, 24}};
 
 struct Phases {
-  Phases(const Case& c, const Tensor& labels, const Tensor& logits)
+  Phases(const Case& c, const Tensor& labels, const Tensor& logits,
+         const TargetDistribution& distribution = {kIgnore})
       : max(Tensor::empty({c.rows}, accumulation_dtype(logits.dtype()), logits.device())),
         sum(Tensor::empty_like(max)),
         target(Tensor::empty_like(max)),
@@ -38,10 +39,10 @@ struct Phases {
         gradient(logits.clone()) {
     kernels::row_max(logits, c.slice, max);
     if (c.slice.columns == 0) max.fill(1.0);  // another slice's
-    kernels::sum_exp_and_target(logits, labels, c.slice, kIgnore, max, sum, target);
+    kernels::sum_exp_and_target(logits, labels, c.slice, distribution, max, sum, target);
     if (c.slice.columns == 0) sum.fill(2.0);
     kernels::negative_log_likelihood(sum, target, labels, kIgnore, 0.0, loss, scale);
-    kernels::softmax_minus_one_hot(gradient, labels, c.slice, kIgnore, max, sum, scale);
+    kernels::softmax_minus_target(gradient, labels, c.slice, distribution, max, sum, scale);
   }
 
   Tensor max, sum, target, loss, scale, gradient;
@@ -59,6 +60,21 @@ TEST_P(CudaCrossEntropyTest, AllPhases) {
     EXPECT_TRUE(same_bits(gpu.target, cpu.target)) << where;
     EXPECT_NEAR(gpu.loss.item(), cpu.loss.item(), 1e-6 * std::abs(cpu.loss.item())) << where;
     EXPECT_EQ(gpu.scale.item(), cpu.scale.item()) << where;
+    EXPECT_LT(difference(gpu.gradient, cpu.gradient), tolerance()) << where;
+  }
+}
+
+TEST_P(CudaCrossEntropyTest, SmoothedLabels) {
+  for (const Case& c : kCases) {
+    const Input logits = random_input({c.rows, c.width}, dtype(), 1, 3.0);
+    Tensor labels = random_ids({c.rows}, 0, static_cast<std::int32_t>(c.vocabulary), 2);
+    if (c.rows > 2) labels.data<std::int32_t>()[1] = kIgnore;
+    const TargetDistribution smoothed{kIgnore, 0.9, 0.1 / static_cast<double>(c.vocabulary)};
+    const Phases gpu(c, labels.to(kGpu), logits.device, smoothed),
+        cpu(c, labels, logits.host, smoothed);
+    const std::string where = std::to_string(c.rows) + " x " + std::to_string(c.width);
+    EXPECT_LT(difference(gpu.target, cpu.target), accumulator_tolerance()) << where;
+    EXPECT_NEAR(gpu.loss.item(), cpu.loss.item(), 1e-6 * std::abs(cpu.loss.item())) << where;
     EXPECT_LT(difference(gpu.gradient, cpu.gradient), tolerance()) << where;
   }
 }

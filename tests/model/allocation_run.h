@@ -59,7 +59,9 @@ inline void train_steps(const AllocationOptions& options) {
       for (std::int64_t sequence : {0, 2}) {
         context.first_sequence = sequence;
         const Tensor half = ids.slice(0, sequence, 2);
-        backward(model.loss(half, half, context, 64.0));
+        CrossEntropyOptions loss_options;
+        loss_options.normalizer = 64.0;
+        backward(model.loss(half, half, context, loss_options));
       }
       optimizer.step(1e-3, gradient_norm(flat, world));
       {

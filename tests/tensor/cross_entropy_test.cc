@@ -33,6 +33,10 @@ struct Outcome {
   Matrix gradient;  // of the real columns, factor 1
 };
 
+TargetDistribution target_of(double smoothing, std::int64_t vocab_size) {
+  return {kIgnore, 1.0 - smoothing, smoothing / static_cast<double>(vocab_size)};
+}
+
 // One slice of the vocabulary and what a rank keeps for its rows.
 struct Slice {
   Slice(const Tensor& all_logits, std::int64_t first, std::int64_t columns, std::int64_t padding)
@@ -50,7 +54,8 @@ struct Slice {
 // The whole computation over slices of the given widths, reducing between the phases as the ranks
 // would. Each slice has `padding` columns that must not count.
 Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::int64_t>& widths,
-            std::int64_t padding = 0, double factor = 1.0) {
+            std::int64_t padding = 0, double factor = 1.0, double smoothing = 0.0) {
+  const TargetDistribution target = target_of(smoothing, logits.size(1));
   std::vector<Slice> slices;
   std::int64_t first = 0;
   for (std::int64_t width : widths) {
@@ -66,15 +71,15 @@ Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::i
   }
   const Tensor global_max = reference::to_tensor(max, dtype).reshape({rows});
   Matrix sum = Matrix::Zero(1, rows);
-  Matrix target = Matrix::Zero(1, rows);
+  Matrix target_logit = Matrix::Zero(1, rows);
   for (Slice& slice : slices) {
-    kernels::sum_exp_and_target(slice.logits, labels, slice.place, kIgnore, global_max, slice.sum,
+    kernels::sum_exp_and_target(slice.logits, labels, slice.place, target, global_max, slice.sum,
                                 slice.target);
     sum += to_matrix(slice.sum);
-    target += to_matrix(slice.target);
+    target_logit += to_matrix(slice.target);
   }
   const Tensor global_sum = reference::to_tensor(sum, dtype).reshape({rows});
-  const Tensor global_target = reference::to_tensor(target, dtype).reshape({rows});
+  const Tensor global_target = reference::to_tensor(target_logit, dtype).reshape({rows});
   Tensor loss = Tensor::empty({}, DType::Float64);
   Tensor mean = Tensor::empty({}, DType::Float64);
   Tensor scale = Tensor::empty({}, DType::Float64);
@@ -92,8 +97,8 @@ Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::i
   }
   Outcome outcome{total, counted, Matrix(rows, logits.size(1))};
   for (Slice& slice : slices) {
-    kernels::softmax_minus_one_hot(slice.logits, labels, slice.place, kIgnore, global_max,
-                                   global_sum, Tensor::full({}, factor, DType::Float64));
+    kernels::softmax_minus_target(slice.logits, labels, slice.place, target, global_max, global_sum,
+                                  Tensor::full({}, factor, DType::Float64));
     if (slice.logits.numel() == 0) continue;
     const Matrix gradient = to_matrix(slice.logits);
     outcome.gradient.middleCols(slice.place.first_column, slice.place.columns) =
@@ -104,7 +109,7 @@ Outcome run(const Tensor& logits, const Tensor& labels, const std::vector<std::i
 }
 
 // Softmax cross-entropy by its definition, in float64.
-Outcome expected_of(const Tensor& logits, const Tensor& labels) {
+Outcome expected_of(const Tensor& logits, const Tensor& labels, double smoothing = 0.0) {
   const Matrix z = to_matrix(logits);
   Outcome outcome{0.0, 0.0, Matrix::Zero(z.rows(), z.cols())};
   for (Eigen::Index m = 0; m < z.rows(); ++m) {
@@ -112,9 +117,16 @@ Outcome expected_of(const Tensor& logits, const Tensor& labels) {
     if (label == kIgnore) continue;
     const Eigen::RowVectorXd e =
         (z.row(m).array() - z.row(m).maxCoeff()).unaryExpr([](double x) { return std::exp(x); });
-    outcome.gradient.row(m) = e / e.sum();
-    outcome.gradient(m, label) -= 1.0;
-    outcome.loss += std::log(e.sum()) - (z(m, label) - z.row(m).maxCoeff());
+    Eigen::RowVectorXd target =
+        Eigen::RowVectorXd::Constant(z.cols(), smoothing / static_cast<double>(z.cols()));
+    target(label) += 1.0 - smoothing;
+    const Eigen::RowVectorXd log_softmax =
+        z.row(m).array() - z.row(m).maxCoeff() - std::log(e.sum());
+    outcome.gradient.row(m) = log_softmax.array().exp().matrix() - target;
+    // 0 * infinity is no part of the sum.
+    for (Eigen::Index v = 0; v < z.cols(); ++v) {
+      if (target(v) > 0.0) outcome.loss -= target(v) * log_softmax(v);
+    }
     outcome.counted += 1.0;
   }
   return outcome;
@@ -134,6 +146,22 @@ TEST_P(CrossEntropyTest, WholeVocabulary) {
     EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance()) << shape.to_string();
     EXPECT_DOUBLE_EQ(outcome.counted, expected.counted);
     EXPECT_LT(gradient_difference(outcome, expected), tolerance()) << shape.to_string();
+  }
+}
+
+TEST_P(CrossEntropyTest, SmoothedLabelsInOneSliceAndInSeveral) {
+  const Tensor logits = random_tensor({9, 101}, dtype(), 1, 3.0);
+  Tensor labels = random_ids({9}, 0, 101, 2);
+  labels.data<std::int32_t>()[4] = kIgnore;
+  for (double smoothing : {0.1, 0.9}) {
+    const Outcome expected = expected_of(logits, labels, smoothing);
+    for (const std::vector<std::int64_t>& widths :
+         {std::vector<std::int64_t>{101}, std::vector<std::int64_t>{40, 61},
+          std::vector<std::int64_t>{1, 50, 50}}) {
+      const Outcome outcome = run(logits, labels, widths, 3, 1.0, smoothing);
+      EXPECT_NEAR(outcome.loss / expected.loss, 1.0, sum_tolerance()) << smoothing;
+      EXPECT_LT(gradient_difference(outcome, expected), tolerance()) << smoothing;
+    }
   }
 }
 
@@ -262,15 +290,15 @@ TEST_P(CrossEntropyTest, Errors) {
             }),
             "[row_max] the slice has 9 real columns; expected 0 to 8 for logits of shape [2, 8]");
   EXPECT_EQ(error_of([&] {
-              kernels::sum_exp_and_target(logits, labels, {0, 8}, kIgnore, rows, other, other);
+              kernels::sum_exp_and_target(logits, labels, {0, 8}, {kIgnore}, rows, other, other);
             }),
             "[sum_exp_and_target] label -3 at position 1 is negative; expected a token id or "
             "ignore_index -100");
   EXPECT_THAT(error_of([&] {
-                kernels::softmax_minus_one_hot(logits, rows, {0, 8}, kIgnore, rows, rows,
-                                               Tensor::full({}, 1.0, DType::Float64));
+                kernels::softmax_minus_target(logits, rows, {0, 8}, {kIgnore}, rows, rows,
+                                              Tensor::full({}, 1.0, DType::Float64));
               }),
-              HasSubstr("[softmax_minus_one_hot] labels holds"));
+              HasSubstr("[softmax_minus_target] labels holds"));
   Tensor narrow = Tensor::zeros({1}, DType::Float32);
   EXPECT_THAT(error_of([&] {
                 kernels::negative_log_likelihood(rows, rows, labels, kIgnore, 0.0, narrow, narrow);
