@@ -63,15 +63,6 @@ inline void expect_no_drift(const GPTModel& model, Communicator& world) {
   }
 }
 
-/// Sums the partial gradients (see Parameter::partial_gradient) over the ranks.
-inline void sum_partial_gradients(const GPTModel& model, Communicator& world) {
-  for (const auto& [name, parameter] : model.named_parameters()) {
-    if (!parameter->partial_gradient) continue;
-    Tensor gradient = parameter->variable.gradient();
-    world.all_reduce(gradient);
-  }
-}
-
 /// Trains a few clipped steps, dropout on.
 inline TrainingRun train(const TrainingOptions& training) {
   TrainingRun run;
@@ -104,7 +95,7 @@ inline TrainingRun train(const TrainingOptions& training) {
       context.step = step;
       const Variable loss = model.loss(ids, targets, context);
       backward(loss);
-      sum_partial_gradients(model, world);
+      sum_partial_gradients(flat, world);
       const Tensor norm = gradient_norm(flat, world);
       if (step == 0) gather(true, run.gradients);
       optimizer.step(training.learning_rate, norm);
