@@ -13,36 +13,13 @@
 #include <thread>
 #include <vector>
 
+#include "parallel/run_rank.h"
 #include "parallel/thread_communicator.h"
 #include "tensor/allocator.h"
-#include "tensor/cuda/runtime.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad {
 namespace {
-
-class IntraOpThreadsScope {
- public:
-  explicit IntraOpThreadsScope(int threads) : before_(intra_op_threads()) {
-    set_intra_op_threads(threads);
-  }
-  ~IntraOpThreadsScope() { set_intra_op_threads(before_); }
-  IntraOpThreadsScope(const IntraOpThreadsScope&) = delete;
-  IntraOpThreadsScope& operator=(const IntraOpThreadsScope&) = delete;
-
- private:
-  const int before_;
-};
-
-std::string message_of(const std::exception_ptr& exception) {
-  try {
-    std::rethrow_exception(exception);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
-}
 
 // Keeps the exception of the rank that failed first, then releases the others. Theirs come later,
 // since they are caused by the release.
@@ -104,16 +81,9 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
   std::iota(ranks.begin(), ranks.end(), 0);
   const std::shared_ptr<ThreadGroup> group = ThreadGroup::create(world, ranks);
 
-  // `communicator` outlives what is thrown: the others have to know of it before it ends.
   const auto run_body = [&](int rank, std::unique_ptr<Communicator>& communicator) {
-    const Device device = options.devices[rank];
-    if (device.type == DeviceType::Cuda) cuda::use_device(device.index);
-    communicator =
-        make_communicator(backend, device, std::make_unique<ThreadCommunicator>(group, rank));
-    body(*communicator);
-    // What has failed on the device by now is this rank's failure.
-    if (device.type == DeviceType::Cuda) cuda::synchronize();
-    communicator->finish();
+    run_rank(backend, options.devices[rank], std::make_unique<ThreadCommunicator>(group, rank),
+             communicator, body);
   };
   if (world_size == 1) {
     const IntraOpThreadsScope scope(threads);
@@ -122,7 +92,7 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
   }
 
   FirstFailure first_failure;
-  const auto run_rank = [&](int rank) {
+  const auto run_thread = [&](int rank) {
     std::unique_ptr<Communicator> communicator;
     try {
       set_intra_op_threads(threads);
@@ -139,7 +109,7 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
   rank_threads.reserve(world_size);
   for (int rank : ranks) {
     try {
-      rank_threads.emplace_back(run_rank, rank);
+      rank_threads.emplace_back(run_thread, rank);
     } catch (...) {  // no more threads to be had: release those that run
       first_failure.record(*world, rank, std::current_exception());
       break;

@@ -12,8 +12,8 @@ std::size_t bytes_of(const Tensor& tensor) {
   return static_cast<std::size_t>(tensor.numel()) * size_of(tensor.dtype());
 }
 
-ThreadCall describe_call(const char* name, const Tensor& tensor) {
-  ThreadCall call;
+RankCall describe_call(const char* name, const Tensor& tensor) {
+  RankCall call;
   call.name = name;
   call.dtype = tensor.dtype();
   call.shape = tensor.shape();
@@ -22,9 +22,9 @@ ThreadCall describe_call(const char* name, const Tensor& tensor) {
 }
 
 // The call of a rank whose tensor the others use.
-ThreadCall make_call(const char* name, const Tensor& tensor) {
+RankCall make_call(const char* name, const Tensor& tensor) {
   if (tensor.device().type == DeviceType::Cuda) cuda::use_device(tensor.device().index);
-  ThreadCall call = describe_call(name, tensor);
+  RankCall call = describe_call(name, tensor);
   call.input = tensor.raw_data();
   return call;
 }
@@ -51,7 +51,7 @@ void ThreadCommunicator::abort(const std::string& reason) noexcept {
 
 void ThreadCommunicator::meet(const char* name, const Tensor& tensor, std::optional<ReduceOp> op,
                               int root) {
-  ThreadCall call = describe_call(name, tensor);
+  RankCall call = describe_call(name, tensor);
   call.op = op;
   call.peer = root;
   group_->meet(rank_, call);
@@ -59,7 +59,7 @@ void ThreadCommunicator::meet(const char* name, const Tensor& tensor, std::optio
 
 // Meets the others, then does this rank's part of the work.
 template <class Work>
-void ThreadCommunicator::perform(const ThreadCall& call, const Work& work) {
+void ThreadCommunicator::perform(const RankCall& call, const Work& work) {
   try {
     group_->mark_ready(rank_, call.device);
     group_->meet(rank_, call);
@@ -71,7 +71,7 @@ void ThreadCommunicator::perform(const ThreadCall& call, const Work& work) {
 
 // Each rank reduces its share of the elements and writes it into the buffers of all.
 void ThreadCommunicator::do_all_reduce(Tensor& x, ReduceOp op) {
-  ThreadCall call = make_call("all_reduce", x);
+  RankCall call = make_call("all_reduce", x);
   call.op = op;
   call.output = x.raw_data();
   perform(call, [&] {
@@ -82,7 +82,7 @@ void ThreadCommunicator::do_all_reduce(Tensor& x, ReduceOp op) {
     inputs_.clear();
     outputs_.clear();
     for (int rank = 0; rank < world_size(); ++rank) {
-      const ThreadCall& theirs = call_of(rank);
+      const RankCall& theirs = call_of(rank);
       inputs_.add(static_cast<const char*>(theirs.input) + offset, theirs.device);
       outputs_.add(static_cast<char*>(theirs.output) + offset, theirs.device);
     }
@@ -107,7 +107,7 @@ void ThreadCommunicator::do_reduce_scatter(const Tensor& input, Tensor& output) 
     inputs_.clear();
     outputs_.clear();
     for (int rank = 0; rank < world_size(); ++rank) {
-      const ThreadCall& theirs = call_of(rank);
+      const RankCall& theirs = call_of(rank);
       inputs_.add(static_cast<const char*>(theirs.input) + rank_ * bytes_of(output), theirs.device);
     }
     outputs_.add(output.raw_data(), output.device());
@@ -117,7 +117,7 @@ void ThreadCommunicator::do_reduce_scatter(const Tensor& input, Tensor& output) 
 }
 
 void ThreadCommunicator::do_broadcast(Tensor& x, int root) {
-  ThreadCall call = make_call("broadcast", x);
+  RankCall call = make_call("broadcast", x);
   call.peer = root;
   perform(call, [&] {
     if (rank_ == root) return;
@@ -126,19 +126,19 @@ void ThreadCommunicator::do_broadcast(Tensor& x, int root) {
 }
 
 void ThreadCommunicator::do_send(const Tensor& x, int destination) {
-  ThreadCall call = make_call("send", x);
+  RankCall call = make_call("send", x);
   call.peer = destination;
   exchange(call);
 }
 
 void ThreadCommunicator::do_receive(Tensor& x, int source) {
-  ThreadCall call = make_call("receive", x);
+  RankCall call = make_call("receive", x);
   call.peer = source;
   call.output = x.raw_data();
   exchange(call);
 }
 
-void ThreadCommunicator::exchange(const ThreadCall& call) {
+void ThreadCommunicator::exchange(const RankCall& call) {
   try {
     group_->rendezvous().exchange(rank_, call);
   } catch (const cuda::Failure& failure) {
@@ -147,13 +147,13 @@ void ThreadCommunicator::exchange(const ThreadCall& call) {
 }
 
 void ThreadCommunicator::do_barrier() {
-  ThreadCall call;
+  RankCall call;
   call.name = "barrier";
   group_->meet(rank_, call);
 }
 
 std::unique_ptr<HostCommunicator> ThreadCommunicator::split_hosts(int color, int key) {
-  ThreadCall call;
+  RankCall call;
   call.name = "split";
   call.color = color;
   call.key = key;

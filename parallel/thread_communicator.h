@@ -39,10 +39,10 @@ class ThreadCommunicator final : public HostCommunicator {
   }
 
   template <class Work>
-  void perform(const ThreadCall& call, const Work& work);
-  void exchange(const ThreadCall& call);
+  void perform(const RankCall& call, const Work& work);
+  void exchange(const RankCall& call);
 
-  const ThreadCall& call_of(int rank) const { return group_->call_of(rank, rank_); }
+  const RankCall& call_of(int rank) const { return group_->call_of(rank, rank_); }
 
   const std::shared_ptr<ThreadGroup> group_;
   const int rank_;

@@ -19,7 +19,7 @@ ThreadGroup::ThreadGroup(std::shared_ptr<ThreadWorld> world, std::vector<int> wo
       members_(world_ranks_.size()),
       rendezvous_(*this) {}
 
-void ThreadGroup::meet(int rank, const ThreadCall& call) {
+void ThreadGroup::meet(int rank, const RankCall& call) {
   if (barrier_.interrupted()) {
     world_->throw_interruption(call.name, world_rank(rank), world_ranks_);
   }
@@ -30,17 +30,13 @@ void ThreadGroup::meet(int rank, const ThreadCall& call) {
   if (!barrier_.arrive_and_wait()) {
     world_->throw_interruption(call.name, world_rank(rank), world_ranks_);
   }
-  const ThreadCall& first = call_of(0, rank);
+  const RankCall& first = call_of(0, rank);
   for (int other = 1; other < size(); ++other) {
-    const ThreadCall& second = call_of(other, rank);
-    require(
-        agree(first, second), call.name,
-        "rank {} called {} but rank {} called {}; every rank of a group must make the same call",
-        world_rank(0), to_string(first), world_rank(other), to_string(second));
+    require_agreement(call.name, first, world_rank(0), call_of(other, rank), world_rank(other));
   }
 }
 
-const ThreadCall& ThreadGroup::call_of(int rank, int reader) const {
+const RankCall& ThreadGroup::call_of(int rank, int reader) const {
   return members_[rank].calls[members_[reader].meetings % 2];
 }
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "parallel/cuda/stream_event.h"
+#include "parallel/rank_call.h"
 #include "parallel/thread_barrier.h"
-#include "parallel/thread_call.h"
 #include "parallel/thread_rendezvous.h"
 #include "parallel/thread_world.h"
 
@@ -42,10 +42,10 @@ class ThreadGroup {
   /// Shows `call` to the group and returns when every rank has come.
   /// @throws Error on every rank when the ranks do not make the same call, and on the waiting ranks
   /// when one of them fails or finishes.
-  void meet(int rank, const ThreadCall& call);
+  void meet(int rank, const RankCall& call);
 
   /// What `rank` passed to the meet() that `reader` was in last. Good until `reader` meets again.
-  const ThreadCall& call_of(int rank, int reader) const;
+  const RankCall& call_of(int rank, int reader) const;
 
   /// Runs `work`, which uses the buffers passed to the meet() that `rank` was in last, and returns
   /// when every rank has done so. Nothing interrupts it, lest a rank free a buffer that another is
@@ -82,7 +82,7 @@ class ThreadGroup {
   // what slower ones still read of this one, and it cannot get two ahead.
   struct alignas(64) Member {
     std::atomic<std::uint64_t> meetings{0};
-    ThreadCall calls[2];
+    RankCall calls[2];
     // In the rank's stream: when its buffer may be used, and when it is done with those of others.
     // A rank records one of them anew only after a barrier behind the others' waits for it.
     cuda::StreamEvent ready, done;

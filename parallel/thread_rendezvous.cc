@@ -14,7 +14,7 @@ namespace {
 // How often a waiting rank looks whether its peer has gone into a collective instead.
 constexpr std::chrono::milliseconds kDeadlockCheckInterval{50};
 
-bool is_send(const ThreadCall& call) { return std::string_view(call.name) == "send"; }
+bool is_send(const RankCall& call) { return std::string_view(call.name) == "send"; }
 
 }  // namespace
 
@@ -26,9 +26,9 @@ ThreadRendezvous::ThreadRendezvous(const ThreadGroup& group)
       copied_(static_cast<std::size_t>(ranks_) * ranks_) {}
 
 // Copies from the one buffer to the other, on behalf of both ranks.
-void ThreadRendezvous::serve(int rank, const ThreadCall& call, const ThreadCall& theirs) {
-  const ThreadCall& sender = is_send(call) ? call : theirs;
-  const ThreadCall& receiver = is_send(call) ? theirs : call;
+void ThreadRendezvous::serve(int rank, const RankCall& call, const RankCall& theirs) {
+  const RankCall& sender = is_send(call) ? call : theirs;
+  const RankCall& receiver = is_send(call) ? theirs : call;
   const bool on_cuda = call.device.type == DeviceType::Cuda;
   if (on_cuda) offered_[call.peer].wait();
   copy_between_ranks(call.device, receiver.output, sender.input,
@@ -36,7 +36,7 @@ void ThreadRendezvous::serve(int rank, const ThreadCall& call, const ThreadCall&
   if (on_cuda) copied(rank, call.peer).record(call.device.index);
 }
 
-void ThreadRendezvous::exchange(int rank, const ThreadCall& call) {
+void ThreadRendezvous::exchange(int rank, const RankCall& call) {
   const bool on_cuda = call.device.type == DeviceType::Cuda;
   if (on_cuda) offered_[rank].record(call.device.index);
   std::unique_lock<std::mutex> lock(mutex_);

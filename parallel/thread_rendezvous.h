@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "parallel/cuda/stream_event.h"
-#include "parallel/thread_call.h"
+#include "parallel/rank_call.h"
 
 namespace shardgrad {
 
@@ -23,7 +23,7 @@ class ThreadRendezvous {
   /// Performs the send or receive `call` of `rank`; returns when the copy is made.
   /// @throws Error when call.peer passes another dtype or element count (on both), when it fails or
   /// finishes first, and when the two wait for each other.
-  void exchange(int rank, const ThreadCall& call);
+  void exchange(int rank, const RankCall& call);
 
   /// Lets waiting ranks see that a rank has failed or finished.
   void wake();
@@ -31,13 +31,13 @@ class ThreadRendezvous {
  private:
   enum class State { Idle, Waiting, BeingServed, Served };
   struct Offer {
-    ThreadCall call;
+    RankCall call;
     State state = State::Idle;
     std::string mismatch;  // why the call was not served as asked; empty if it was
   };
 
   void wait_until_served(int rank, std::unique_lock<std::mutex>& lock);
-  void serve(int rank, const ThreadCall& call, const ThreadCall& theirs);
+  void serve(int rank, const RankCall& call, const RankCall& theirs);
   // In the stream of `server`: when it is done with the buffer of `client`.
   cuda::StreamEvent& copied(int server, int client) { return copied_[server * ranks_ + client]; }
   std::string describe_deadlock(int rank) const;

@@ -5,7 +5,10 @@ undeclared dependency does not compile by accident) and a BUILD file from this f
 """
 
 def _system_library_impl(repository_ctx):
+    # Debian's folder for what differs between kinds of processors.
+    multiarch = repository_ctx.execute(["uname", "-m"]).stdout.strip() + "-linux-gnu"
     for system_path, link in repository_ctx.attr.links.items():
+        system_path = system_path.replace("MULTIARCH", multiarch)
         if not repository_ctx.path(system_path).exists:
             fail("%s is missing: install the Debian package %s (./bazelw does it for you)" %
                  (system_path, repository_ctx.attr.debian_package))
@@ -17,7 +20,10 @@ _system_library = repository_rule(
     attrs = {
         "build_file": attr.label(mandatory = True),
         "debian_package": attr.string(mandatory = True),
-        "links": attr.string_dict(mandatory = True, doc = "path on this system -> path in the repository"),
+        "links": attr.string_dict(
+            mandatory = True,
+            doc = "path on this system, MULTIARCH being x86_64-linux-gnu or the like -> path in the repository",
+        ),
     },
     local = True,  # looked at again by every new Bazel server: packages come and go
 )
@@ -54,6 +60,14 @@ def system_libraries():
             "/usr/src/googletest/googletest/include": "googletest/include",
             "/usr/src/googletest/googletest/src": "googletest/src",
         },
+    )
+
+    # The MPI that Debian's alternatives have chosen: Open MPI unless somebody has installed another one, too.
+    _system_library(
+        name = "mpi",
+        build_file = "//third_party:mpi.BUILD",
+        debian_package = "libopenmpi-dev",
+        links = {"/usr/include/MULTIARCH/mpi": "include"},
     )
     _system_library(
         name = "nlohmann_json",

@@ -205,14 +205,15 @@ bool parse(int argc, const char* const* argv, BenchOptions& options) {
 }  // namespace shardgrad
 
 int main(int argc, char** argv) {
-  return shardgrad::run_program("bench", [&] {
+  return shardgrad::run_program("bench", [&](shardgrad::Processes& processes) {
     shardgrad::BenchOptions options;
     if (!shardgrad::parse(argc, argv, options)) return;
+    options.tensor_parallel = processes.world_size(options.tensor_parallel);
     const shardgrad::GPTConfig config = shardgrad::gpt_preset(options.preset);
     config.validate(options.tensor_parallel);
     const std::vector<shardgrad::Device> devices =
-        shardgrad::devices_of_ranks(options.device, options.tensor_parallel);
-    shardgrad::run_ranks({devices, options.threads}, [&](shardgrad::Communicator& world) {
+        shardgrad::devices_of_ranks(options.device, options.tensor_parallel, processes);
+    processes.run_ranks({devices, options.threads}, [&](shardgrad::Communicator& world) {
       shardgrad::run_rank(options, config, devices, world);
     });
   });

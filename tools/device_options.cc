@@ -35,7 +35,8 @@ DType dtype_of(const DeviceOptions& options) {
                                    : DType::Float32;
 }
 
-std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_size) {
+std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_size,
+                                     const Processes& processes) {
   std::vector<Device> devices(world_size);
   if (options.device == "cpu") return devices;
   const std::string reason = why_no_cuda();
@@ -44,7 +45,7 @@ std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_siz
   if (!reason.empty()) return devices;
   const int count = cuda::device_count();
   for (int rank = 0; rank < world_size; ++rank) {
-    devices[rank] = {DeviceType::Cuda, rank % count};
+    devices[rank] = {DeviceType::Cuda, processes.local_rank_of(rank) % count};
   }
   return devices;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "parallel/communicator.h"
+#include "parallel/processes.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad {
@@ -26,10 +27,11 @@ void add_device_options(CLI::App& app, DeviceOptions& options, const std::string
 /// The dtype of weights and activations.
 DType dtype_of(const DeviceOptions& options);
 
-/// The devices of `world_size` ranks: one GPU after the other, and from the first again if there
-/// are fewer GPUs than ranks; or the CPU. "auto" takes GPUs if there is one.
+/// The devices of `world_size` ranks: one GPU of the rank's node after the other, and from the
+/// first again if there are fewer GPUs than ranks; or the CPU. "auto" takes GPUs if there is one.
 /// @throws Error that says what was found when "cuda" is asked for and cannot be used.
-std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_size);
+std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_size,
+                                     const Processes& processes);
 
 /// "cpu", "NVIDIA H100 80GB HBM3", "2 x NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3, shared by 2
 /// ranks".

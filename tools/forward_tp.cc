@@ -2,6 +2,7 @@
 // against one rank on the CPU, dropout on.
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -50,10 +51,13 @@ double max_difference(const Tensor& a, const Tensor& b) {
   return difference.item();
 }
 
-PassResult run_pass(const std::vector<Device>& devices) {
+// Starts the ranks on these devices.
+using RankStarter = std::function<void(const std::vector<Device>& devices,
+                                       const std::function<void(Communicator&)>& body)>;
+
+PassResult run_pass(const std::vector<Device>& devices, const RankStarter& start_ranks) {
   PassResult result;
-  result.difference_to_rank0.resize(devices.size());
-  run_ranks({devices}, [&](Communicator& world) {
+  start_ranks(devices, [&](Communicator& world) {
     GPTModel model(check_config(), world, {DType::Float32, devices[world.rank()]});
     initialize_parameters(model, kSeed);
     ForwardContext context;
@@ -64,12 +68,15 @@ PassResult run_pass(const std::vector<Device>& devices) {
     backward(output.loss);
     Tensor rank0_logits = output.logits.value().clone();
     world.broadcast(rank0_logits, 0);
-    result.difference_to_rank0[world.rank()] = max_difference(output.logits.value(), rank0_logits);
+    const double difference = max_difference(output.logits.value(), rank0_logits);
+    Tensor differences = Tensor::empty({world.world_size()}, DType::Float64);
+    world.all_gather(Tensor::full({1}, difference, DType::Float64), differences);
     for (const auto& [name, parameter] : model.named_parameters()) {
       Tensor global = gather_shards(parameter->variable.gradient(), parameter->shard, world);
       if (world.rank() == 0) result.gradients[name] = global.to(Device{});
     }
     if (world.rank() == 0) {
+      result.difference_to_rank0 = differences.to_vector<double>();
       result.logits = output.logits.value().to(Device{});
       result.loss = output.loss.value().item();
     }
@@ -77,9 +84,13 @@ PassResult run_pass(const std::vector<Device>& devices) {
   return result;
 }
 
-void check(int tp, const DeviceOptions& options) {
-  const std::vector<Device> devices = devices_of_ranks(options, tp);
-  const PassResult parallel = run_pass(devices), single = run_pass({Device{}});
+void check(int tp, const DeviceOptions& options, Processes& processes) {
+  const std::vector<Device> devices = devices_of_ranks(options, tp, processes);
+  const PassResult parallel = run_pass(
+      devices, [&](const auto& places, const auto& body) { processes.run_ranks({places}, body); });
+  if (!processes.leads()) return;
+  const PassResult single =
+      run_pass({Device{}}, [](const auto& places, const auto& body) { run_ranks({places}, body); });
   fmt::print("world_size: {}\n", tp);
   if (devices.front().type == DeviceType::Cuda) fmt::print("device: {}\n", describe(devices));
   for (int rank = 0; rank < tp; ++rank) {
@@ -111,7 +122,7 @@ void check(int tp, const DeviceOptions& options) {
 }  // namespace shardgrad
 
 int main(int argc, char** argv) {
-  return shardgrad::run_program("forward_tp", [&] {
+  return shardgrad::run_program("forward_tp", [&](shardgrad::Processes& processes) {
     CLI::App app(
         "Runs a small GPT forward and backward on tp tensor-parallel ranks and compares with one "
         "rank on the CPU.",
@@ -122,6 +133,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     shardgrad::DeviceOptions device;
     shardgrad::add_device_option(app, device, "Options");
-    if (shardgrad::parse_command_line(app, argc, argv)) shardgrad::check(tp, device);
+    if (shardgrad::parse_command_line(app, argc, argv)) {
+      shardgrad::check(processes.world_size(tp), device, processes);
+    }
   });
 }

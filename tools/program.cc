@@ -1,11 +1,15 @@
 #include "tools/program.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "tensor/error.h"
@@ -63,12 +67,25 @@ CLI::Validator real_check(bool (*accepts)(double), const char* expected) {
       "");
 }
 
+// Of several processes one prints.
+void silence_stdout() {
+  std::fflush(stdout);
+  const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere < 0) return;
+  dup2(nowhere, STDOUT_FILENO);
+  close(nowhere);
+}
+
 }  // namespace
 
-int run_program(const char* name, const std::function<void()>& body) {
+int run_program(const char* name, const std::function<void(Processes&)>& body) {
+  const LaunchEnvironment started = launch_environment();
+  std::optional<Processes> processes;
   std::string line;
   try {
-    body();
+    processes.emplace(started);
+    if (!processes->leads()) silence_stdout();
+    body(*processes);
     return 0;
   } catch (const std::exception& error) {
     line = error.what();
@@ -79,7 +96,11 @@ int run_program(const char* name, const std::function<void()>& body) {
     if (character == '\n' || character == '\r') character = ' ';
   }
   std::fflush(stdout);
-  std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
+  if (processes) {
+    processes->report(name, line);
+  } else if (started.rank == 0) {  // the others could not be asked
+    std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
+  }
   return 1;
 }
 

@@ -5,10 +5,14 @@
 #include <functional>
 #include <string>
 
+#include "parallel/processes.h"
+
 namespace shardgrad {
 
-/// Runs `body` and turns whatever it throws into one line on stderr and exit status 1.
-int run_program(const char* name, const std::function<void()>& body);
+/// Runs `body` and turns whatever it throws into one line on stderr and exit status 1. Started by
+/// mpirun as several processes, each runs `body`; what they print on stdout is that of the first,
+/// and one of them reports an error and ends all.
+int run_program(const char* name, const std::function<void(Processes&)>& body);
 
 /// Parses the command line. Returns false when it asked for --help, which has then been printed.
 /// Of an option that is given twice, the last counts.

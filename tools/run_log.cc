@@ -93,10 +93,10 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
-RunLog::RunLog(const TrainOptions& options, const std::string& device)
+RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
     : metrics_path_(options.out + "/metrics.jsonl"),
       total_steps_(options.steps),
-      terminal_(isatty(STDOUT_FILENO) != 0) {
+      terminal_(in_place && isatty(STDOUT_FILENO) != 0) {
   std::error_code error;
   std::filesystem::create_directories(options.out, error);
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,

@@ -33,8 +33,10 @@ struct StepMetrics {
 /// seconds.
 class RunLog {
  public:
-  /// `device` says what the run uses. @throws Error when the folder or a file cannot be written.
-  RunLog(const TrainOptions& options, const std::string& device);
+  /// `device` says what the run uses. `in_place`: whether a line on a terminal may be updated;
+  /// mpirun gives its processes a terminal, whatever its own output is. @throws Error when the
+  /// folder or a file cannot be written.
+  RunLog(const TrainOptions& options, const std::string& device, bool in_place);
 
   /// Ends the line that is being updated, so that an error message has a line of its own.
   ~RunLog();

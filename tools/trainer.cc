@@ -1,6 +1,7 @@
 #include "tools/trainer.h"
 
 #include <cmath>
+#include <optional>
 
 #include "data/batch_sampler.h"
 #include "data/byte_tokenizer.h"
@@ -135,10 +136,9 @@ std::string grouped(std::int64_t number) {
 }
 
 void print_header(const TrainOptions& options, const std::vector<Device>& devices,
-                  const DatasetSplit& data, std::int64_t parameters, RunLog& log) {
+                  const DatasetSplit& data, std::int64_t parameters, int threads, RunLog& log) {
   const GPTConfig& model = options.model;
   const int cores = available_cores();
-  const int threads = threads_per_rank(options.layout.world_size(), options.threads);
   const std::string reason =
       devices.front().type == DeviceType::Cpu && options.device.device == "auto"
           ? fmt::format(" ({})", why_no_cuda())
@@ -163,23 +163,32 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
 
 }  // namespace
 
-void run_training(TrainOptions options) {
-  complete_layout(options, wanted_world_size(options));
-  const std::vector<Device> devices = devices_of_ranks(options.device, options.layout.world_size());
+void run_training(TrainOptions options, Processes& processes) {
+  const int world_size = processes.world_size(wanted_world_size(options));
+  complete_layout(options, world_size);
+  const std::vector<Device> devices = devices_of_ranks(options.device, world_size, processes);
   const DatasetSplit data = load_data(options);
-  RunLog log(options, describe(devices));
-  run_ranks({devices, options.threads}, [&](Communicator& world) {
-    const bool leads = world.rank() == 0;
+  std::optional<RunLog> log;  // of the rank that leads
+  if (processes.leads()) {
+    log.emplace(options, describe(devices), !processes.place().launched_by_mpi);
+  }
+  processes.run_ranks({devices, options.threads}, [&](Communicator& world) {
+    RunLog* const own_log = world.rank() == 0 ? &*log : nullptr;
     set_allow_tf32(options.device.tf32);
-    Trainer trainer(options, data, world, devices[world.rank()], leads ? &log : nullptr);
-    if (leads) print_header(options, devices, data, trainer.parameter_count(), log);
+    Trainer trainer(options, data, world, devices[world.rank()], own_log);
+    if (own_log != nullptr) {
+      print_header(options, devices, data, trainer.parameter_count(),
+                   processes.threads_per_rank(world_size, options.threads), *own_log);
+    }
     trainer.run();
     if (options.sample_tokens == 0) return;
     const std::string sample = trainer.sample(data.held_out);
-    if (leads)
-      log.say("\nA sample, continuing the first bytes of the held-out text:\n" + printable(sample));
+    if (own_log != nullptr) {
+      own_log->say("\nA sample, continuing the first bytes of the held-out text:\n" +
+                   printable(sample));
+    }
   });
-  log.say("\nwrote " + options.out + "/config.json and metrics.jsonl");
+  if (log) log->say("\nwrote " + options.out + "/config.json and metrics.jsonl");
 }
 
 }  // namespace shardgrad

@@ -94,7 +94,7 @@ TEST_F(BadInputTest, OtherPrograms) {
   expect_error(run("bench", {"--steps=0"}, folder_), "bench", "--steps: '0'");
 }
 
-int status_of(const std::function<void()>& body, std::string& err) {
+int status_of(const std::function<void(Processes&)>& body, std::string& err) {
   ::testing::internal::CaptureStderr();
   const int status = run_program("tool", body);
   err = ::testing::internal::GetCapturedStderr();
@@ -104,7 +104,7 @@ int status_of(const std::function<void()>& body, std::string& err) {
 TEST(RunProgramTest, ReportsARankThatThrowsOnce) {
   std::string err;
   const int status = status_of(
-      [] {
+      [](Processes&) {
         run_ranks(2, 1, [](Communicator& world) {
           if (world.rank() == 1) throw std::runtime_error("rank one\nfailed");
           Tensor x = Tensor::zeros({10});
@@ -118,9 +118,9 @@ TEST(RunProgramTest, ReportsARankThatThrowsOnce) {
 
 TEST(RunProgramTest, ReportsExceptionsOfAnyType) {
   std::string err;
-  EXPECT_EQ(status_of([] { throw 42; }, err), 1);
+  EXPECT_EQ(status_of([](Processes&) { throw 42; }, err), 1);
   EXPECT_EQ(err, "tool: error: an exception that is not a std::exception\n");
-  EXPECT_EQ(status_of([] {}, err), 0);
+  EXPECT_EQ(status_of([](Processes&) {}, err), 0);
   EXPECT_EQ(err, "");
 }
 

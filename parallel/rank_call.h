@@ -9,7 +9,7 @@
 namespace shardgrad {
 
 /// One rank's arguments of one call. The fields that a call does not have keep their defaults.
-struct ThreadCall {
+struct RankCall {
   const char* name = "";       ///< a literal, such as "all_reduce"
   std::optional<DType> dtype;  ///< with a tensor only
   Shape shape;
@@ -23,9 +23,13 @@ struct ThreadCall {
 };
 
 /// Whether two ranks that make these calls at the same time agree on what to do.
-bool agree(const ThreadCall& a, const ThreadCall& b);
+bool agree(const RankCall& a, const RankCall& b);
+
+/// @throws Error naming `where` unless the two agree. The ranks are those of the world.
+void require_agreement(const char* where, const RankCall& first, int first_rank,
+                       const RankCall& second, int second_rank);
 
 /// "all_reduce(float32 [4, 8], sum)".
-std::string to_string(const ThreadCall& call);
+std::string to_string(const RankCall& call);
 
 }  // namespace shardgrad
