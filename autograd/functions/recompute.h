@@ -21,7 +21,10 @@ using RecomputedFunction = std::function<std::vector<Variable>(std::vector<Varia
 /// same place of the backward pass. `parameters` are the leaves that it uses beside its inputs: all
 /// of them, since they tell the graph that gradients flow into it, and when those are complete.
 /// Inputs and results are defined. Under NoGradGuard this is function(inputs).
-/// Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+///
+/// Gradients are those of function(inputs), with the same bits if that, too, has a result's
+/// gradient from outside complete before it adds what comes from within the function. Source: Chen
+/// et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
 /// @throws Error in backward() when a leaf with hooks (Variable::on_gradient_ready()) was left out.
 std::vector<Variable> recompute(RecomputedFunction function, std::vector<Variable> inputs,
                                 const std::vector<Variable>& parameters);

@@ -16,6 +16,7 @@ using gradient_testing::random64;
 using reference::Matrix;
 using reference::relative_difference;
 using reference::to_matrix;
+using ::testing::ElementsAre;
 
 struct Sizes {
   std::int64_t m, n, k;
@@ -78,6 +79,67 @@ TEST(LinearTest, PartsThatNeedNoGradient) {
     backward(sum(gelu(linear(some[0], some[1], some[2]))));
     EXPECT_TRUE(reference::bitwise_equal(some[needed].gradient(), all[needed].gradient()));
   }
+}
+
+// A region that takes rows to twice as many, each multiplied by 3; its adjoint adds them up again.
+// Both tell `watch` when they begin and end.
+InputRegion doubling(const std::function<void(const char*)>& watch) {
+  const auto crossing = [watch](const char* begin, const char* end, const Matrix& result) {
+    watch(begin);
+    return [watch, end, tensor = reference::to_tensor(result, DType::Float64)] {
+      watch(end);
+      return tensor;
+    };
+  };
+  return {[crossing](const Tensor& x) {
+            const Matrix one = 3.0 * to_matrix(x);
+            Matrix two(2 * one.rows(), one.cols());
+            two << one, one;
+            return crossing("x begins", "x ends", two);
+          },
+          [crossing](const Tensor& dx) {
+            const Matrix two = 3.0 * to_matrix(dx);
+            const Eigen::Index rows = two.rows() / 2;
+            return crossing("dx begins", "dx ends",
+                            Matrix(two.topRows(rows) + two.bottomRows(rows)));
+          }};
+}
+
+TEST(LinearTest, GradientsThroughARegion) {
+  const InputRegion region = doubling([](const char*) {});
+  const std::vector<Tensor> inputs{random64({7, 5}, 1), random64({3, 5}, 2), random64({3}, 3)};
+  expect_gradients_match(
+      [&](const Inputs& in) { return linear(scale(in[0], 1.5), in[1], in[2], region); }, inputs);
+  expect_gradients_match(
+      [&](const Inputs& in) {
+        return linear_gelu(scale(in[0], 0.2), in[1], in[2], GeluKind::Tanh, region);
+      },
+      inputs);
+  // The input's value is itself computed again, and its gradient added to another's.
+  expect_gradients_match(
+      [&](const Inputs& in) {
+        const Variable x = gelu(in[0]);
+        return add(linear(x, in[1], in[2], region), linear(x, in[1], in[2], region));
+      },
+      inputs);
+}
+
+// What makes the overlap: everything is begun as early as it can be, and waited for when there is
+// nothing else to do. And the gradient is not read before it is waited for.
+TEST(LinearTest, TheGradientsOfTheParametersAreComputedWhileThatOfTheInputCrosses) {
+  Variable x(random64({7, 5}, 1), true), weight(random64({3, 5}, 2), true),
+      bias(random64({3}, 3), true);
+  std::vector<std::string> calls;
+  const InputRegion region = doubling([&](const char* call) {
+    const bool computed = weight.gradient().defined() && bias.gradient().defined();
+    calls.push_back(call + std::string(computed ? ", parameters done" : ""));
+    EXPECT_FALSE(x.gradient().defined());
+  });
+  const Variable loss = sum(linear(x, weight, bias, region));
+  EXPECT_THAT(calls, ElementsAre("x begins", "x ends"));
+  calls.clear();
+  backward(loss);
+  EXPECT_THAT(calls, ElementsAre("x begins", "dx begins", "x ends", "dx ends, parameters done"));
 }
 
 TEST(LinearTest, Errors) {

@@ -70,11 +70,42 @@ TEST_P(CudaTraining, TheSameRunTwiceIsBitwiseTheSame) {
   }
 }
 
+// Sequence parallelism, recomputed blocks, and gradients that cross beside the computation, all at
+// once: what one rank of the CPU computes, and bit for bit what the device computes without the
+// two that change no number.
+TEST(CudaSequenceParallel, EqualsOneRankOfTheCpu) {
+  TrainingOptions options;
+  options.dtype = DType::Float64;
+  options.steps = 2;
+  const TrainingRun cpu = train(options);
+  options.device = kGpu;
+  options.tp = 2;
+  options.sequence_parallel = true;
+  const TrainingRun plain = train(options);
+  options.recompute = Recompute::Block;
+  options.overlap = true;
+  const TrainingRun gpu = train(options);
+  for (int step = 0; step < 2; ++step) {
+    EXPECT_LT(relative(gpu.losses[step], cpu.losses[step]), 1e-9) << "step " << step;
+    EXPECT_LT(relative(gpu.norms[step], cpu.norms[step]), 1e-9) << "step " << step;
+  }
+  expect_close(gpu.gradients, cpu.gradients, 1e-9);
+  expect_close(gpu.parameters, cpu.parameters, 1e-9);
+  EXPECT_EQ(gpu.losses, plain.losses);
+  for (const auto& [name, tensor] : plain.parameters) {
+    EXPECT_TRUE(reference::bitwise_equal(gpu.parameters.at(name), tensor)) << name;
+  }
+}
+
 TEST(CudaAllocation, NoneAfterTheFirstStep) {
   allocator_for(kGpu).set_pass_through(false);
   for (DType dtype : {DType::Float32, DType::BFloat16}) {
     for (int tp : {1, 2}) allocation_run::train_steps({tp, 1, true, kGpu, dtype});
   }
+  allocation_run::AllocationOptions everything{2, 1, true, kGpu};
+  everything.sequence_parallel = everything.overlap = true;
+  everything.recompute = Recompute::Block;
+  allocation_run::train_steps(everything);
 }
 
 // tp, and whether the output head is the token embedding.

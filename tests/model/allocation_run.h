@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <vector>
 
 #include "model/gpt_model.h"
 #include "nn/optim/adamw.h"
+#include "parallel/communication_queue.h"
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
 #include "tensor/allocator.h"
@@ -20,6 +22,9 @@ struct AllocationOptions {
   bool tied = true;
   Device device = {};  ///< of every rank
   DType dtype = DType::Float32;
+  bool sequence_parallel = false;
+  Recompute recompute = Recompute::None;
+  bool overlap = false;
 };
 
 /// Expects that steps after the first take no memory from the system, and leave none behind. Every
@@ -35,7 +40,10 @@ inline void train_steps(const AllocationOptions& options) {
   config.tie_embeddings = options.tied;
   const std::vector<Device> devices(options.tp, options.device);
   run_ranks({devices, options.intra_op_threads}, [&](Communicator& world) {
-    GPTModel model(config, world, {options.dtype, options.device});
+    std::optional<CommunicationQueue> queue;
+    if (options.overlap) queue.emplace(world, options.device);
+    GPTModel model(config, world, {options.dtype, options.device},
+                   {options.sequence_parallel, options.recompute, queue ? &*queue : nullptr});
     FlatParameters flat(model.named_parameters());
     initialize_parameters(model, 1);
     AdamWOptions adamw;

@@ -12,6 +12,22 @@ TEST(Allocation, NoneAfterTheFirstStepOnFourRanks) { train_steps({4}); }
 TEST(Allocation, NoneAfterTheFirstStepWithTwoThreadsARank) { train_steps({2, 2}); }
 TEST(Allocation, NoneAfterTheFirstStepWithAHeadOfItsOwn) { train_steps({2, 1, false}); }
 
+TEST(Allocation, NoneAfterTheFirstStepWithSequenceParallelism) {
+  allocation_run::AllocationOptions options{2};
+  options.sequence_parallel = true;
+  train_steps(options);
+  options.overlap = true;
+  train_steps(options);
+}
+
+TEST(Allocation, NoneAfterTheFirstStepWithRecomputedBlocks) {
+  allocation_run::AllocationOptions options{2};
+  options.recompute = Recompute::Block;
+  train_steps(options);
+  options.sequence_parallel = options.overlap = true;
+  train_steps(options);
+}
+
 // What threads that have ended had cached, also those that failed, is not lost to the process.
 TEST(Allocation, RanksLeaveTheirBlocksToWhoeverComesNext) {
   run_ranks(2, 1, [](Communicator& world) {

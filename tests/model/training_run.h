@@ -5,11 +5,13 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/gpt_model.h"
 #include "nn/optim/adamw.h"
+#include "parallel/communication_queue.h"
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
 #include "tests/support/reference.h"
@@ -38,6 +40,9 @@ struct TrainingOptions {
   int steps = 1;
   double learning_rate = 1e-2;
   Device device = {};  ///< of every rank
+  bool sequence_parallel = false;
+  Recompute recompute = Recompute::None;
+  bool overlap = false;  ///< with a CommunicationQueue
 };
 
 /// What came of it. The tensors are gathered, on the host.
@@ -62,7 +67,10 @@ inline void expect_no_drift(const GPTModel& model, Communicator& world) {
 inline TrainingRun train(const TrainingOptions& training) {
   TrainingRun run;
   run_ranks({std::vector<Device>(training.tp, training.device), 1}, [&](Communicator& world) {
-    GPTModel model(small_config(training.tied), world, {training.dtype, training.device});
+    std::optional<CommunicationQueue> queue;
+    if (training.overlap) queue.emplace(world, training.device);
+    GPTModel model(small_config(training.tied), world, {training.dtype, training.device},
+                   {training.sequence_parallel, training.recompute, queue ? &*queue : nullptr});
     FlatParameters flat(model.named_parameters());
     initialize_parameters(model, 7);
     const auto gather = [&](bool gradient, Tensors& all) {
@@ -77,8 +85,8 @@ inline TrainingRun train(const TrainingOptions& training) {
     AdamWOptions options;
     options.max_gradient_norm = 0.5;
     AdamW optimizer(flat, options);
-    const Tensor ids = reference::random_ids({3, 37}, 0, 101, 5);
-    const Tensor targets = reference::random_ids({3, 37}, 0, 101, 6);
+    const Tensor ids = reference::random_ids({3, 36}, 0, 101, 5);
+    const Tensor targets = reference::random_ids({3, 36}, 0, 101, 6);
     for (int step = 0; step < training.steps; ++step) {
       flat.clear_gradients();
       ForwardContext context;
@@ -87,6 +95,7 @@ inline TrainingRun train(const TrainingOptions& training) {
       context.step = step;
       const Variable loss = model.loss(ids, targets, context);
       backward(loss);
+      sum_partial_gradients(flat, world);
       const Tensor norm = gradient_norm(flat, world);
       if (step == 0) gather(true, run.gradients);
       optimizer.step(training.learning_rate, norm);
