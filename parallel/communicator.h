@@ -21,6 +21,9 @@ struct CollectiveCount {
   CollectiveCount operator+(const CollectiveCount& other) const {
     return {calls + other.calls, bytes + other.bytes};
   }
+  CollectiveCount operator-(const CollectiveCount& other) const {
+    return {calls - other.calls, bytes - other.bytes};
+  }
 };
 
 /// What a rank has communicated so far. Groups of one rank communicate nothing.
@@ -35,6 +38,11 @@ struct CommunicationStats {
     return {all_reduce + other.all_reduce, all_gather + other.all_gather,
             reduce_scatter + other.reduce_scatter, broadcast + other.broadcast,
             send_receive + other.send_receive};
+  }
+  CommunicationStats operator-(const CommunicationStats& other) const {
+    return {all_reduce - other.all_reduce, all_gather - other.all_gather,
+            reduce_scatter - other.reduce_scatter, broadcast - other.broadcast,
+            send_receive - other.send_receive};
   }
 };
 

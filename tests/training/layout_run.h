@@ -4,18 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
 #include "tests/support/reference.h"
-#include "training/gpt_training.h"
+#include "training/gathered.h"
 
 namespace shardgrad::layout_run {
 
-using Tensors = std::map<std::string, Tensor>;
+using Tensors = NamedTensors;
 
 constexpr std::int64_t kSequences = 8, kTokens = 12;
 
@@ -66,22 +65,6 @@ struct LayoutRun {
 
 inline double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
 
-/// Every parameter as a whole, taken from a buffer laid out as the flat ones are.
-inline Tensors gathered(GPTTraining& training, const Tensor& flat_of_rank) {
-  Tensor flat = flat_of_rank.clone();
-  Tensors all;
-  FlatParameters& parameters = training.parameters();
-  for (std::size_t i = 0; i < parameters.parameters().size(); ++i) {
-    const NamedParameter& entry = parameters.parameters()[i];
-    const Shape shape = entry.parameter->shard.local_shape();
-    const Tensor local = flat.slice(0, parameters.offset(i), shape.numel()).reshape(shape);
-    all[entry.name] =
-        gather_shards(local, entry.parameter->shard, training.mesh().tensor_parallel())
-            .to(Device{});
-  }
-  return all;
-}
-
 /// What several ranks hold must be the same bits on all of them.
 inline void expect_no_drift(GPTTraining& training) {
   const auto expect_same = [](const NamedParameter& entry, Communicator& group) {
@@ -106,29 +89,24 @@ inline void train_rank(const RunSettings& settings, Communicator& world, LayoutR
   GPTTraining training(small_config(settings.tied), settings.layout, world,
                        {settings.dtype, settings.device}, training_settings);
   const bool leads = world.rank() == 0;
-  const auto keep = [&](const Tensor& flat, Tensors& all) {
-    Tensors whole = gathered(training, flat);
+  const auto keep = [&](Tensors whole, Tensors& all) {
     if (leads) all = std::move(whole);
   };
-  keep(training.parameters().values(), run.initial);
+  keep(gather_parameters(training), run.initial);
   for (int step = 0; step < settings.steps; ++step) {
     const StepOutcome outcome = training.step(
         {step, 1e-2, kSequences, settings.micro_batches},
         [&](std::int64_t first, std::int64_t count) { return batch_of(step, first, count); });
     const StepNumbers numbers = training.numbers(outcome);
     EXPECT_FALSE(numbers.skipped);
-    if (step == 0) {
-      Tensor gradients = training.parameters().gradients().clone();
-      training.data_parallel().gather(gradients);
-      keep(gradients, run.gradients);
-    }
+    if (step == 0) keep(gather_gradients(training), run.gradients);
     if (leads) {
       run.losses.push_back(numbers.loss);
       run.norms.push_back(numbers.gradient_norm);
     }
     expect_no_drift(training);
   }
-  keep(training.parameters().values(), run.parameters);
+  keep(gather_parameters(training), run.parameters);
 }
 
 inline LayoutRun train(const RunSettings& settings) {

@@ -2,6 +2,7 @@
 // and unequal padding on.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <tuple>
 
 #include "tests/training/layout_run.h"
