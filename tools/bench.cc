@@ -7,16 +7,16 @@
 #include <functional>
 #include <vector>
 
-#include "model/gpt_model.h"
-#include "nn/optim/adamw.h"
 #include "parallel/launch.h"
-#include "parallel/sharded_parameters.h"
 #include "tensor/allocator.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/random.h"
 #include "tensor/matmul_precision.h"
+#include "tensor/parallel_for.h"
 #include "tools/device_options.h"
+#include "tools/layout_options.h"
 #include "tools/program.h"
+#include "training/gpt_training.h"
 
 namespace shardgrad {
 namespace {
@@ -25,7 +25,7 @@ struct BenchOptions {
   std::string preset = "gpt2";
   std::int64_t batch_size = 4;
   std::int64_t seq_len = 64;
-  int tensor_parallel = 1;
+  TrainingLayout layout;
   int threads = 0;
   DeviceOptions device;
   std::int64_t warmup = 2;
@@ -107,9 +107,10 @@ void report(const BenchOptions& options, const GPTConfig& config,
   fmt::print("machine     {}, {} cores\n", processor_name(), available_cores());
   fmt::print("device      {}, {}{}\n", describe(devices), name_of(dtype_of(options.device)),
              options.device.tf32 ? " with TF32 products" : "");
-  fmt::print("model       {}: {:.1f} M parameters; {} x {} tokens a step, tp={}, dropout {}\n",
-             options.preset, parameters / 1e6, options.batch_size, options.seq_len,
-             options.tensor_parallel, config.dropout);
+  fmt::print("model       {}: {:.1f} M parameters; {} x {} tokens a step, dropout {}\n",
+             options.preset, parameters / 1e6, options.batch_size, options.seq_len, config.dropout);
+  fmt::print("layout      {}, {} thread{} per rank\n", options.layout.to_string(),
+             intra_op_threads(), intra_op_threads() == 1 ? "" : "s");
   fmt::print("step        {:.1f} ms (median of {}), {:.1f} tokens/s\n", step * 1e3, times.size(),
              tokens / step);
   fmt::print(
@@ -130,28 +131,22 @@ void run_rank(const BenchOptions& options, const GPTConfig& config,
   const DType dtype = dtype_of(options.device);
   set_allow_tf32(options.device.tf32);
   const double gemm_rate = gemm_flops_per_second(world, dtype, device);
-  GPTModel model(config, world, {dtype, device});
-  FlatParameters parameters(model.named_parameters());
-  initialize_parameters(model, 1);
-  AdamWOptions adamw;
-  adamw.max_gradient_norm = 1.0;
-  AdamW optimizer(parameters, adamw);
+  TrainingSettings settings;
+  settings.adamw.max_gradient_norm = 1.0;
+  settings.seed = 1;
+  GPTTraining training(config, options.layout, world, {dtype, device}, settings);
   const Tensor ids = random_ids(options, config.vocab_size, "ids");
   const Tensor targets = random_ids(options, config.vocab_size, "targets");
   // One step. `after_phase` is called at the end of the forward, the backward and the last phase.
   const auto train_step = [&](std::int64_t step, const std::function<void(int)>& after_phase) {
-    ForwardContext context;
-    context.training = true;
-    context.step = step;
-    parameters.clear_gradients();
-    const Variable loss = model.loss(ids, targets, context);
-    after_phase(0);
-    backward(loss);
-    after_phase(1);
-    optimizer.step(1e-4, gradient_norm(parameters, world));
-    loss.value().item();  // as a training run does
+    training.on_phase_end(after_phase);
+    const StepOutcome outcome =
+        training.step({step, 1e-4, options.batch_size, 1},
+                      [&](std::int64_t first, std::int64_t count) -> MicroBatch {
+                        return {ids.slice(0, first, count), targets.slice(0, first, count)};
+                      });
+    training.numbers(outcome);  // as a training run does
     world.barrier();
-    after_phase(2);
   };
   std::vector<StepTimes> times;
   for (std::int64_t step = 0; step < options.warmup + options.steps; ++step) {
@@ -174,7 +169,9 @@ void run_rank(const BenchOptions& options, const GPTConfig& config,
                  step < options.warmup ? " (warm-up)" : "", taken.total * 1e3);
     }
   }
-  if (leads) report(options, config, devices, global_parameter_count(model), gemm_rate, times);
+  if (leads) {
+    report(options, config, devices, global_parameter_count(training.model()), gemm_rate, times);
+  }
 }
 
 bool parse(int argc, const char* const* argv, BenchOptions& options) {
@@ -191,12 +188,12 @@ bool parse(int argc, const char* const* argv, BenchOptions& options) {
       ->capture_default_str();
   integer("--batch-size", options.batch_size, 1, "Sequences per step");
   integer("--seq-len", options.seq_len, 1, "Tokens of a sequence");
-  integer("--tp", options.tensor_parallel, 1, "Tensor-parallel ranks", kMostThreads);
   integer("--threads", options.threads, 0, "Threads per rank; 0: an equal share of the cores",
           kMostThreads);
   integer("--warmup", options.warmup, 0, "Steps before the measured ones");
   integer("--steps", options.steps, 1,
           "Measured steps; each is followed by one whose phases are measured");
+  add_layout_options(app, options.layout, "Layout");
   add_device_options(app, options.device, "Device");
   return parse_command_line(app, argc, argv);
 }
@@ -208,11 +205,12 @@ int main(int argc, char** argv) {
   return shardgrad::run_program("bench", [&](shardgrad::Processes& processes) {
     shardgrad::BenchOptions options;
     if (!shardgrad::parse(argc, argv, options)) return;
-    options.tensor_parallel = processes.world_size(options.tensor_parallel);
+    const int world_size = processes.world_size(shardgrad::wanted_world_size(options.layout));
+    shardgrad::complete_layout(options.layout, world_size);
     const shardgrad::GPTConfig config = shardgrad::gpt_preset(options.preset);
-    config.validate(options.tensor_parallel);
+    options.layout.validate(config, options.batch_size, options.seq_len, 1);
     const std::vector<shardgrad::Device> devices =
-        shardgrad::devices_of_ranks(options.device, options.tensor_parallel, processes);
+        shardgrad::devices_of_ranks(options.device, world_size, processes);
     processes.run_ranks({devices, options.threads}, [&](shardgrad::Communicator& world) {
       shardgrad::run_rank(options, config, devices, world);
     });

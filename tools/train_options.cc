@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
-#include <map>
 #include <optional>
 
-#include "parallel/sharding.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -79,40 +77,6 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
        "Share of the target's probability that is spread over the vocabulary, in [0, 1)");
 }
 
-void add_layout_options(CLI::App& app, TrainOptions& options) {
-  TrainingLayout& layout = options.layout;
-  app.add_option("--tp", layout.tensor_parallel,
-                 "Tensor-parallel ranks, which share one copy of the model; the result is the same "
-                 "at any number")
-      ->check(at_least(1, kMostThreads))
-      ->capture_default_str()
-      ->group("Layout");
-  app.add_option("--dp", layout.data_parallel,
-                 "Data-parallel copies of the model, which share the batch; the result is the same "
-                 "(default: under mpirun its ranks / tp, else 1)")
-      ->check(at_least(1, kMostThreads))
-      ->group("Layout");
-  app.add_flag("--sequence-parallel", layout.sequence_parallel,
-               "Slice the tokens between the tensor-parallel layers over the tp ranks, to save "
-               "memory")
-      ->group("Layout");
-  app.add_option("--recompute", layout.recompute,
-                 "What the backward pass computes again to save memory: none, or block, each "
-                 "transformer block (default: none)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Recompute>{{"none", Recompute::None}, {"block", Recompute::Block}}))
-      ->group("Layout");
-  app.add_option("--zero", layout.zero_stage,
-                 "1: share the optimizer's state and the fp32 weights of a bf16 model out over the "
-                 "dp ranks")
-      ->check(CLI::IsMember({0, 1}))
-      ->capture_default_str()
-      ->group("Layout");
-  app.add_flag("--overlap,!--no-overlap", layout.overlap,
-               "Communicate while computing (default: on); the result is the same")
-      ->group("Layout");
-}
-
 void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
   const auto integer = [&](const char* group, const char* name, std::int64_t& value,
                            std::int64_t minimum, const char* text) {
@@ -121,7 +85,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
         ->capture_default_str()
         ->group(group);
   };
-  add_layout_options(app, options);
+  add_layout_options(app, options.layout, "Layout");
   app.add_option("--threads", options.threads, "Threads per rank; 0: an equal share of the cores")
       ->check(at_least(0, kMostThreads))
       ->capture_default_str()
@@ -201,7 +165,6 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
       "source\nof Eigen, in about two minutes on two cores.\n"
       "Example: --tp=2 --data=my_notes/ --steps=2000",
       "train");
-  options.layout.data_parallel = 0;
   ModelChanges changes;
   Dependent dependent;
   add_run_options(app, options, dependent);
@@ -217,24 +180,6 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   if (!options.data.empty()) options.data = user_path(options.data);
   validate(options);
   return true;
-}
-
-int wanted_world_size(const TrainOptions& options) {
-  return options.layout.tensor_parallel * std::max(options.layout.data_parallel, 1);
-}
-
-void complete_layout(TrainOptions& options, int world_size) {
-  TrainingLayout& layout = options.layout;
-  const int tp = layout.tensor_parallel;
-  require(world_size % tp == 0, "train",
-          "--tp={} does not divide the {} ranks that were started; choose from {}", tp, world_size,
-          divisors_of(world_size));
-  if (layout.data_parallel == 0) layout.data_parallel = world_size / tp;
-  require(layout.world_size() == world_size, "train",
-          "--tp={} x --dp={} are {} ranks, but {} were started; choose --dp={}, or start {}", tp,
-          layout.data_parallel, layout.world_size(), world_size, world_size / tp,
-          layout.world_size());
-  layout.validate(options.model, options.batch_size, options.seq_len, options.grad_accum);
 }
 
 }  // namespace shardgrad

@@ -7,7 +7,7 @@
 #include "nn/optim/adamw.h"
 #include "nn/optim/learning_rate_schedule.h"
 #include "tools/device_options.h"
-#include "training/training_layout.h"
+#include "tools/layout_options.h"
 
 namespace shardgrad {
 
@@ -19,7 +19,7 @@ struct TrainOptions {
   GPTConfig model;  ///< the preset with what the user changed of it
   DeviceOptions device;
 
-  TrainingLayout layout;  ///< its data_parallel is 0 until complete_layout()
+  TrainingLayout layout;  ///< see add_layout_options()
   int threads = 0;        ///< per rank; 0: an equal share of the cores
 
   std::string data;              ///< file or folder; empty: the C++ source of Eigen
@@ -42,13 +42,5 @@ struct TrainOptions {
 /// Reads and validates the command line. Returns false when it asked for --help.
 /// @throws Error that says what is wrong and what would be right.
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options);
-
-/// The ranks that the options ask for when they may be started at will.
-int wanted_world_size(const TrainOptions& options);
-
-/// Sets the data-parallel size for `world_size` ranks, unless it was given, and validates the
-/// layout.
-/// @throws Error when the ranks, the model or the batch do not divide like that.
-void complete_layout(TrainOptions& options, int world_size);
 
 }  // namespace shardgrad

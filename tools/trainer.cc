@@ -164,8 +164,9 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
 }  // namespace
 
 void run_training(TrainOptions options, Processes& processes) {
-  const int world_size = processes.world_size(wanted_world_size(options));
-  complete_layout(options, world_size);
+  const int world_size = processes.world_size(wanted_world_size(options.layout));
+  complete_layout(options.layout, world_size);
+  options.layout.validate(options.model, options.batch_size, options.seq_len, options.grad_accum);
   const std::vector<Device> devices = devices_of_ranks(options.device, world_size, processes);
   const DatasetSplit data = load_data(options);
   std::optional<RunLog> log;  // of the rank that leads
