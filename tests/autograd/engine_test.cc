@@ -192,6 +192,56 @@ TEST(EngineTest, NoGradGuard) {
   EXPECT_TRUE(x.gradient().defined());
 }
 
+// From several results that share what is below them; one of them is a leaf, one is given twice.
+TEST(EngineTest, BackwardWithinStartsFromSeveralResults) {
+  const Tensor dy = random64({5, 3}, 3), dz = random64({5, 3}, 4);
+  Variable x(random64({5, 3}, 1), true), y(random64({5, 3}, 2), true);
+  int hooks = 0;
+  x.on_gradient_ready([&] { ++hooks; });
+  const Variable shared = gelu(x);
+  backward_within({scale(shared, 2.0), y, add(shared, y), y}, {dy, dz, dy, dy}, {x});
+  EXPECT_EQ(hooks, 0);
+  EXPECT_LT(relative_difference(y.gradient(),
+                                Matrix(reference::to_matrix(dz) + 2.0 * reference::to_matrix(dy))),
+            1e-15);
+  Variable other(x.value(), true);
+  backward(record("three", {gelu(other)}, Tensor::zeros({1}), [&](Gradients& gradients) {
+    gradients.add(0, reference::to_tensor(3.0 * reference::to_matrix(dy), DType::Float64));
+  }));
+  EXPECT_LT(relative_difference(x.gradient(), other.gradient()), 1e-15);
+}
+
+TEST(EngineTest, BackwardWithinRefusesWhatItCannotDifferentiate) {
+  Variable x(random64({5, 3}, 1), true);
+  const Tensor dy = random64({5, 3}, 2);
+  EXPECT_EQ(error_of([&] {
+              backward_within({x, x}, {dy}, {});
+            }),
+            "[backward_within] there are 2 outputs and 1 gradients; expected one for each");
+  EXPECT_THAT(error_of([&] { backward_within({Variable(dy)}, {dy}, {}); }),
+              HasSubstr("depends on nothing that requires a gradient"));
+  EXPECT_EQ(error_of([&] { backward_within({gelu(x)}, {random64({3}, 1)}, {}); }),
+            "[backward] the gradient of input 0 is float64 [3] on cpu; expected float64 [5, 3] on "
+            "cpu");
+  EXPECT_FALSE(x.gradient().defined());
+}
+
+TEST(EngineTest, RecordingGuard) {
+  Variable x(random64({1}, 1), true);
+  bool without = true, with = false;
+  backward(record("probe", {x}, x.value().clone(), [&](Gradients&) {
+    without = is_recording();
+    {
+      const RecordingGuard recording;
+      with = gelu(x).requires_grad();
+    }
+    without = without || is_recording();
+  }));
+  EXPECT_FALSE(without);
+  EXPECT_TRUE(with);
+  EXPECT_TRUE(is_recording());
+}
+
 // backward() itself records nothing, and leaves recording as it was, also when it fails.
 TEST(EngineTest, BackwardRecordsNothing) {
   Variable x(random64({1}, 1), true);

@@ -41,7 +41,7 @@ class BitwiseTest : public ::testing::TestWithParam<Layout> {
   }
 };
 
-// Trap 9.
+// Dropout draws the same masks the second time.
 TEST_P(BitwiseTest, RecomputedBlocks) {
   for (const DType dtype : {DType::Float64, DType::Float32, DType::BFloat16}) {
     SCOPED_TRACE(name_of(dtype));
@@ -52,7 +52,7 @@ TEST_P(BitwiseTest, RecomputedBlocks) {
   }
 }
 
-// Trap 22.
+// Nothing is read before it has arrived.
 TEST_P(BitwiseTest, Overlap) {
   for (const Recompute recompute : {Recompute::None, Recompute::Block}) {
     TrainingOptions training = options(DType::Float32);

@@ -24,6 +24,9 @@ TEST_P(ParityTest, Float64EqualsOneRank) {
     EXPECT_LT(relative(many.norms[step], one.norms[step]), 1e-9) << "step " << step;
     EXPECT_GT(one.norms[step], 0.5) << "the gradients of step " << step << " are not clipped";
   }
+  for (const auto& [name, gradient] : many.gradients) {
+    EXPECT_GT(reference::to_matrix(gradient).norm(), 0.0) << name << " does not learn";
+  }
   expect_close(many.gradients, one.gradients, 1e-9);
   expect_close(many.parameters, one.parameters, 1e-9);
 }

@@ -60,7 +60,7 @@ TEST_P(SequenceParallelModel, BFloat16FollowsFloat32) {
   }
 }
 
-// Trap 10. Of what each rank applies to its own tokens, the gradients are those tokens' alone; of
+// Of what each rank applies to its own tokens, the gradients are those tokens' alone; of
 // all else they are complete.
 TEST_P(SequenceParallelModel, PartialGradientsAreMarkedAndAddUp) {
   const auto [tp, tied] = GetParam();

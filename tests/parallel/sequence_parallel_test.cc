@@ -149,7 +149,7 @@ TEST_P(SequenceParallelTest, VocabParallelEmbeddingSlicesItsRows) {
   });
 }
 
-// Trap 8: each rank drops in its slice what one rank alone would drop there.
+// Each rank drops in its slice what one rank alone would drop there.
 TEST_P(SequenceParallelTest, TheMasksOfTheSlicesAreSlicesOfTheMask) {
   const Dropout dropout(0.3, "here", 2);
   ForwardContext context;
