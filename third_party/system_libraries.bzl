@@ -81,3 +81,9 @@ def system_libraries():
         debian_package = "libdnnl-dev",
         links = {"/usr/include/oneapi/dnnl": "include/oneapi/dnnl"},
     )
+    _system_library(
+        name = "pcre2",
+        build_file = "//third_party:pcre2.BUILD",
+        debian_package = "libpcre2-dev",
+        links = {"/usr/include/pcre2.h": "include/pcre2.h"},
+    )
