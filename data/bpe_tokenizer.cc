@@ -116,7 +116,6 @@ void BpeTokenizer::encode(std::string_view text, std::vector<TokenId>& tokens) c
       encode_word(word, workspace, tokens);
       count = tokens.size() - start;
     } else {
-      tokens.reserve(tokens.size() + count);  // so that what is appended stays where it is
       for (std::size_t i = start; i < start + count; ++i) tokens.push_back(tokens[i]);
     }
   }

@@ -81,13 +81,14 @@ TokenDataset open_token_files(const std::string& pattern, std::int64_t vocab_siz
   require(!paths.empty(), kWhere, "{} does not exist; expected a token file, or a pattern for some",
           pattern);
   std::vector<TokenRun> runs;
+  std::optional<TokenFormat> first;
   for (const std::string& path : paths) {
     const auto file = std::make_shared<const MappedFile>(path);
     const TokenLayout layout = token_layout(file->data(), file->size(), path, format);
-    if (!format) format = layout.format;
-    require(layout.format == *format, kWhere,
+    if (!first) first = layout.format;
+    require(layout.format == *first, kWhere,
             "{} is in the format {}, {} is in {}; expected one format for all", paths.front(),
-            name_of(*format), path, name_of(layout.format));
+            name_of(*first), path, name_of(layout.format));
     runs.push_back({path, layout.first_byte,
                     reinterpret_cast<const TokenId*>(file->data() + layout.first_byte),
                     layout.tokens, file});

@@ -77,14 +77,14 @@ TEST(BpeTokenizer, MergesByRankThenFromTheLeft) {
   EXPECT_EQ(tokenizer.end_of_text(), std::nullopt);
 }
 
-// A quadratic method would take an hour for this.
+// A quadratic method would take minutes for this.
 TEST(BpeTokenizer, LongWordsTakeNoLonger) {
   BpeVocabulary vocabulary = bytes_and({"aa"});
   vocabulary.merges = {{'a', 'a', 256}};
   const BpeTokenizer tokenizer(std::move(vocabulary));
-  const std::vector<TokenId> tokens = tokenizer.encode(std::string(4 << 20, 'a'));
-  EXPECT_EQ(tokens, std::vector<TokenId>(2 << 20, 256));
-  EXPECT_EQ(tokenizer.encode(std::string(4 << 20, ' ')).size(), std::size_t{4 << 20});
+  const std::vector<TokenId> tokens = tokenizer.encode(std::string(1 << 20, 'a'));
+  EXPECT_EQ(tokens, std::vector<TokenId>(1 << 19, 256));
+  EXPECT_EQ(tokenizer.encode(std::string(1 << 20, ' ')).size(), std::size_t{1 << 20});
   EXPECT_EQ(tokenizer.encode(std::string(1 << 20, '\xff')).size(), std::size_t{1 << 20});
 }
 
@@ -129,7 +129,7 @@ TEST(WordSplitter, PiecesAreGpt2s) {
   using Pieces = std::vector<std::string_view>;
   const WordSplitter splitter;
   EXPECT_EQ(splitter.split("Hello, world's  1st\n"),
-            (Pieces{"Hello", ",", " world", "'s", " ", " ", "1", "st", "\n"}));
+            (Pieces{"Hello", ",", " world", "'s", " ", " 1", "st", "\n"}));
   EXPECT_EQ(splitter.split("a\xff\xfe b"), (Pieces{"a", "\xff\xfe", " b"}));
   EXPECT_TRUE(splitter.split("").empty());
 }

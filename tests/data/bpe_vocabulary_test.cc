@@ -40,9 +40,11 @@ std::string error_of_files(const std::string& vocab, const std::string& merges) 
 }
 
 json tokenizer_json() {
-  return {
-      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-      {"model", {{"type", "BPE"}, {"vocab", with(bytes(), "ab", 256)}, {"merges", {{"a", "b"}}}}}};
+  return {{"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+          {"model",
+           {{"type", "BPE"},
+            {"vocab", with(bytes(), "ab", 256)},
+            {"merges", json::array({json::array({"a", "b"})})}}}};
 }
 
 std::string error_of_tokenizer(const json& file) {
@@ -101,7 +103,7 @@ TEST(BpeFiles, BrokenMerges) {
 TEST(TokenizerJson, MergesInBothWritings) {
   EXPECT_EQ(error_of_tokenizer(tokenizer_json()), "");
   json old = tokenizer_json();
-  old["model"]["merges"] = {"a b"};
+  old["model"]["merges"] = json::array({"a b"});
   const BpeVocabulary vocabulary = parse_tokenizer_json(old.dump(), "t");
   ASSERT_EQ(vocabulary.merges.size(), 1u);
   EXPECT_EQ(vocabulary.merges[0].right, 'b');
@@ -135,7 +137,7 @@ TEST(TokenizerJson, RefusesOtherKinds) {
   EXPECT_THAT(model("ignore_merges", true), HasSubstr("the model has \"ignore_merges\""));
   EXPECT_THAT(model("type", "WordPiece"), HasSubstr("the model is not BPE; expected byte-level"));
   EXPECT_THAT(model("merges", 1), HasSubstr("no list \"merges\""));
-  EXPECT_THAT(model("merges", {1}), HasSubstr("t.json, merge 0: expected two tokens"));
+  EXPECT_THAT(model("merges", json::array({1})), HasSubstr("t.json, merge 0: expected two tokens"));
   EXPECT_THAT(error_of_tokenizer(1), HasSubstr("there is no object \"model\""));
   EXPECT_THAT(error_of_tokenizer(with(tokenizer_json(), "normalizer", {{"type", "NFC"}})),
               HasSubstr("there is a normalizer"));
