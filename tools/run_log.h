@@ -55,6 +55,7 @@ class RunLog {
 
   std::string metrics_path_;
   FilePointer metrics_;
+  const char* loss_unit_;
   std::int64_t total_steps_;
   bool terminal_;
   bool line_open_ = false;

@@ -32,7 +32,7 @@ void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& chang
   const std::string names = CLI::detail::join(gpt_preset_names(), ", ");
   app.add_option("--preset", options.preset,
                  "Shape to start from, which the options below change: " + names +
-                     ". The vocabulary is the tokenizer's: 256 bytes")
+                     ". The vocabulary is the data's")
       ->check(CLI::IsMember(gpt_preset_names()))
       ->capture_default_str()
       ->group(kModelGroup);
@@ -91,10 +91,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
       ->capture_default_str()
       ->group("Layout");
   add_device_options(app, options.device, "Layout");
-  app.add_option("--data", options.data,
-                 "Text file, or folder of text files (default: the C++ source of Eigen). The last "
-                 "tenth is held out")
-      ->group("Data");
+  add_data_options(app, options.data, "Data");
   integer("Data", "--batch-size", options.batch_size, 1, "Sequences per step");
   app.add_option("--seq-len", dependent.seq_len,
                  "Tokens of a sequence (default: 128, or the longest that the model takes)")
@@ -161,7 +158,7 @@ std::string dated_folder() {
 
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options) {
   CLI::App app(
-      "Trains a GPT on text, one token per byte. Without any option: a small model on the C++ "
+      "Trains a GPT on text or on token files. Without any option: a small model on the C++ "
       "source\nof Eigen, in about two minutes on two cores.\n"
       "Example: --tp=2 --data=my_notes/ --steps=2000",
       "train");
@@ -172,12 +169,12 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   add_optimizer_options(app, options, dependent);
   if (!parse_command_line(app, argc, argv)) return false;
   options.model = gpt_preset(options.preset);
-  options.model.vocab_size = 256;
+  resolve_paths(options.data);
+  options.model.vocab_size = vocab_size_of(options.data);
   apply_changes(changes, options.model);
   apply_dependent(dependent, options);
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
-  if (!options.data.empty()) options.data = user_path(options.data);
   validate(options);
   return true;
 }

@@ -156,8 +156,8 @@ TEST_F(EncodeTextTest, LearnsHuggingFacesVocabulary) {
   std::int64_t size = 0;
   const BpeVocabulary vocabulary = train_bpe(words, 1000, [&](std::int64_t now) { size = now; });
   EXPECT_EQ(size, 1000);
-  EXPECT_EQ(to_vocab_json(vocabulary), read_file(kGolden + "/vocab.json", 1 << 20));
-  EXPECT_EQ(to_merges_txt(vocabulary), read_file(kGolden + "/merges.txt", 1 << 20));
+  EXPECT_TRUE(to_vocab_json(vocabulary) == read_file(kGolden + "/vocab.json", 1 << 20));
+  EXPECT_TRUE(to_merges_txt(vocabulary) == read_file(kGolden + "/merges.txt", 1 << 20));
 }
 
 TEST(TrainBpe, StopsWhereNothingIsFrequent) {

@@ -3,7 +3,7 @@
 
     python3 tests/golden/make_tokenizer_golden.py        # needs tokenizers; the tests that read the files do not
 
-tokenizer/corpus.txt is what the vocabulary is learnt from, line by line, by BpeTrainer. It is committed, since the texts
+tokenizer/corpus.txt is what the vocabulary is learnt from by BpeTrainer. It is committed, since the texts
 that it was taken from (this repository's, and lines in several languages) change.
 
 tokenizer/golden.json has the token ids of texts, as hexadecimal bytes. The library takes valid UTF-8 only; of bytes that
@@ -54,7 +54,8 @@ def train(corpus):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train([corpus], trainer)
+    # As one text: given a file, the library would cut it into lines, and white space at their ends.
+    tokenizer.train_from_iterator([corpus], trainer)
     return tokenizer
 
 
@@ -106,13 +107,13 @@ def encode(tokenizer, text, characters):
 
 
 def main():
-    tokenizer = train(os.path.join(FOLDER, "corpus.txt"))
+    corpus = open(os.path.join(FOLDER, "corpus.txt"), "rb").read()
+    tokenizer = train(corpus.decode())
     tokenizer.model.save(FOLDER)  # vocab.json and merges.txt
     tokenizer.save(os.path.join(FOLDER, "tokenizer.json"), pretty=False)
     characters = byte_characters()
     assert len(set(characters.values())) == 256
     cases = [text.encode() for text in TEXTS] + BROKEN
-    corpus = open(os.path.join(FOLDER, "corpus.txt"), "rb").read()
     cases.append(corpus)
     golden = [dict(text=text.hex(), ids=encode(tokenizer, text, characters)) for text in cases]
     golden[-1]["text"] = "corpus.txt"
