@@ -25,6 +25,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& name) {
     return json::parse(text.begin(), text.end(), check_depth);
   } catch (const json::parse_error& error) {
     fail("parse_json", "{} is not JSON at offset {}: {}", name, error.byte, reason_of(error));
+  } catch (const json::exception& error) {  // a number that no double holds
+    fail("parse_json", "{} holds what cannot be read: {}", name, reason_of(error));
   }
 }
 
