@@ -99,7 +99,7 @@ void print_traffic(const ParityTask& task, const std::vector<ParityRow>& rows) {
   std::vector<TrainingLayout> layouts;
   for (const ParityRow& row : rows) layouts.push_back(row.layout);
   const int width = widest(layouts);
-  fmt::print("\nCommunication of rank 0 in one step\n\n");
+  fmt::print("\nCommunication of a rank in one step\n\n");
   fmt::print("{:<{}}  {:<5}  {:<14}  {:^14}  {:^20}\n", "", width, "", "", "calls", "bytes");
   fmt::print("{:<{}}  {:<5}  {:<14}  {:>6}  {:>6}  {:>9}  {:>9}  {:>9}\n", "layout", width, "group",
              "collective", "found", "theory", "found", "theory", "more");

@@ -36,7 +36,7 @@ class DifferenceTable {
   bool colored_;
 };
 
-/// Prints calls and bytes of each collective in one step on rank 0 beside those that theory expects
+/// Prints calls and bytes of each collective of a rank in one step beside those that theory expects
 /// (see expected_traffic()).
 void print_traffic(const ParityTask& task, const std::vector<ParityRow>& rows);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -85,6 +86,9 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
 }
 
+// A NaN without its sign.
+double shown(double number) { return std::isnan(number) ? std::abs(number) : number; }
+
 // Columns of the terminal, many if it does not tell.
 std::size_t terminal_columns() {
   winsize size{};
@@ -110,11 +114,15 @@ RunLog::~RunLog() {
 }
 
 void RunLog::write(const StepMetrics& metrics) {
-  nlohmann::ordered_json line{{"step", metrics.step},
-                              {"loss", metrics.loss},
-                              {"lr", metrics.learning_rate},
-                              {"grad_norm", metrics.gradient_norm},
-                              {"tokens_per_second", metrics.tokens_per_second}};
+  nlohmann::ordered_json line{{"step", metrics.step}};
+  // JSON knows no NaN: a number that is none is left out.
+  const auto add = [&](const char* name, double value) {
+    if (std::isfinite(value)) line[name] = value;
+  };
+  add("loss", metrics.loss);
+  add("lr", metrics.learning_rate);
+  add("grad_norm", metrics.gradient_norm);
+  add("tokens_per_second", metrics.tokens_per_second);
   if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
   if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
   write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
@@ -133,12 +141,12 @@ void RunLog::show(const StepMetrics& metrics) {
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const std::string skipped =
       metrics.skipped_steps > 0 ? fmt::format("  skipped {}", metrics.skipped_steps) : "";
-  std::string text =
-      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}",
-                  metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
-                  metrics.learning_rate, metrics.gradient_norm, skipped, metrics.tokens_per_second,
-                  last ? "took " + duration(elapsed)
-                       : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+  std::string text = fmt::format(
+      "step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}", metrics.step,
+      std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
+      shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
+      last ? "took " + duration(elapsed)
+           : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
   // A line that wraps cannot be updated in place.
   if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");

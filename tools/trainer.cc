@@ -49,6 +49,7 @@ class Trainer {
       metrics.tokens_per_second = options_.batch_size * options_.seq_len / seconds.count();
       if ((step + 1) % options_.eval_interval == 0 || step + 1 == options_.steps) {
         metrics.validation_loss = validation_loss();
+        if (!std::isfinite(*metrics.validation_loss)) fail_diverged(metrics);
       }
       if (log_ != nullptr) log_->write(metrics);
     }
@@ -80,17 +81,18 @@ class Trainer {
     skipped_ += numbers.skipped ? 1 : 0;
     skipped_in_a_row_ = numbers.skipped ? skipped_in_a_row_ + 1 : 0;
     metrics.skipped_steps = skipped_;
-    require(
-        skipped_in_a_row_<
-            kMostSkippedInARow, "train",
-            "the gradients of {} steps in a row, up to step {}, were not finite (loss {}): the run "
-            "has diverged; lower --lr ({}) or {} --grad-clip ({})",
-            skipped_in_a_row_, step + 1, std::abs(metrics.loss), options_.schedule.peak,
-            options_.adamw.max_gradient_norm> 0.0
-            ? "lower"
-            : "set",
-        options_.adamw.max_gradient_norm);
+    if (skipped_in_a_row_ >= kMostSkippedInARow) fail_diverged(metrics);
     return metrics;
+  }
+
+  [[noreturn]] void fail_diverged(const StepMetrics& metrics) const {
+    fail(
+        "train",
+        "at step {} the loss is {}, and {} of the steps so far had gradients that were not finite: "
+        "the run has diverged; lower --lr ({}) or {} --grad-clip ({})",
+        metrics.step, std::abs(metrics.validation_loss.value_or(metrics.loss)),
+        metrics.skipped_steps, options_.schedule.peak,
+        options_.adamw.max_gradient_norm > 0.0 ? "lower" : "set", options_.adamw.max_gradient_norm);
   }
 
   double validation_loss() const {

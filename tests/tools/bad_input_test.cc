@@ -43,7 +43,9 @@ TEST_F(BadInputTest, Shapes) {
   expect_refused({"--tp=2", "--d-ff=33"}, "d_ff 33 is not divisible by tp=2");
   expect_refused({"--n-heads=5"}, "d_model 32 is not divisible by n_heads 5; choose n_heads from");
   expect_refused({"--seq-len=300"}, "--seq-len 300 is above --max-position-embeddings 256");
-  expect_refused({"--grad-accum=3"}, "--batch-size 4 is not divisible by --grad-accum 3");
+  expect_refused({"--grad-accum=3"},
+                 "--batch-size 4 does not divide into --dp=1 x --grad-accum=3 micro-batches; "
+                 "choose a multiple of 3");
 }
 
 TEST_F(BadInputTest, Values) {

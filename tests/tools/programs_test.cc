@@ -15,6 +15,11 @@ TEST_F(ProgramsTest, HelpNamesEveryFlag) {
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
   for (const char* flag : {"tp",
+                           "dp",
+                           "sequence-parallel",
+                           "recompute",
+                           "zero",
+                           "label-smoothing",
                            "preset",
                            "n-layers",
                            "n-heads",
@@ -82,8 +87,8 @@ TEST_F(ProgramsTest, BenchReports) {
   std::vector<std::string> labels;
   for (const std::string& line : lines(result.out))
     labels.push_back(line.substr(0, line.find(' ')));
-  EXPECT_THAT(labels,
-              ElementsAre("machine", "device", "model", "step", "rate", "phases", "memory"));
+  EXPECT_THAT(labels, ElementsAre("machine", "device", "model", "layout", "step", "rate", "phases",
+                                  "memory"));
   EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
 }
 
