@@ -47,18 +47,6 @@ void put_back(const Tensor& host, Tensor& output) {
 
 }  // namespace
 
-MpiCommunicator::MpiCommunicator(MpiJob& job, std::shared_ptr<MpiGroup> group)
-    : job_(job), group_(std::move(group)) {}
-
-MpiCommunicator::~MpiCommunicator() {
-  try {
-    group_->leave();
-    job_.retire(group_);
-  } catch (const std::exception& error) {
-    job_.fail(error.what());
-  }
-}
-
 void MpiCommunicator::meet(const char* name, const Tensor& tensor, std::optional<ReduceOp> op,
                            int root) {
   RankCall call = describe_call(name, tensor);
@@ -223,8 +211,8 @@ std::unique_ptr<HostCommunicator> MpiCommunicator::split_hosts(int color, int ke
   const auto place = std::find(members.begin(), members.end(), rank());
   const int new_rank = static_cast<int>(place - members.begin());
   for (int& member : members) member = group_->world_rank(member);
-  return std::make_unique<MpiCommunicator>(
-      job_, std::make_shared<MpiGroup>(job_, std::move(members), new_rank, number));
+  return std::make_unique<MpiCommunicator>(job_,
+                                           job_.form_group(std::move(members), new_rank, number));
 }
 
 }  // namespace shardgrad::mpi
