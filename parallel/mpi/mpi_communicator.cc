@@ -11,7 +11,7 @@ namespace {
 
 // A large tensor is reduced piece by piece, so that what is received of it stays in the cache and
 // takes little memory.
-constexpr std::int64_t kSegmentBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kSegmentBytes = std::int64_t{16} << 20;
 
 // Up to this size every rank reduces all of a tensor, instead of a part that it sends on.
 constexpr std::int64_t kSmallBytes = 2048;
