@@ -61,7 +61,7 @@ std::string DifferenceTable::layout_column(const TrainingLayout& layout) const {
 }
 
 void DifferenceTable::print_head() const {
-  fmt::print("{:<{}}  {:^29}\n", "", width_, "largest relative difference");
+  fmt::print("{:<{}}   largest relative difference\n", "", width_);
   fmt::print("{:<{}}  {:>9}  {:>9}  {:>10}  {:^7}  {:>11}  {:>10}\n", "layout", width_, "loss",
              "gradients", "parameters", "", "memory/rank", "time/step");
   fmt::print("{}\n", rule(width_ + 68));
@@ -100,7 +100,7 @@ void print_traffic(const ParityTask& task, const std::vector<ParityRow>& rows) {
   for (const ParityRow& row : rows) layouts.push_back(row.layout);
   const int width = widest(layouts);
   fmt::print("\nCommunication of a rank in one step\n\n");
-  fmt::print("{:<{}}  {:<5}  {:<14}  {:^14}  {:^20}\n", "", width, "", "", "calls", "bytes");
+  fmt::print("{:<{}}  {:<5}  {:<14}  {:>10}      {:>13}\n", "", width, "", "", "calls", "bytes");
   fmt::print("{:<{}}  {:<5}  {:<14}  {:>6}  {:>6}  {:>9}  {:>9}  {:>9}\n", "layout", width, "group",
              "collective", "found", "theory", "found", "theory", "more");
   fmt::print("{}\n", rule(width + 71));
