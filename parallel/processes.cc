@@ -37,6 +37,7 @@ CommunicatorBackend choose_process_backend(const RunOptions& options, const Proc
 }  // namespace
 
 Processes::Processes(const LaunchEnvironment& started) {
+  place_.cores = available_cores();
   if (started.launcher.empty()) return;
   require(mpi_linked(), kWhere,
           "{} has started this program as one of several processes, but it was built without MPI; "

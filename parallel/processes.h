@@ -90,6 +90,8 @@ class Processes {
   /// As run_ranks() of launch.h when the ranks are threads. Under MPI, runs `body` for this
   /// process's rank, on the calling thread, and returns when every rank has finished.
   /// `options.devices` has the device of every rank; indices count the GPUs of that rank's node.
+  /// The backend Thread stands for MPI, which copies CUDA tensors through the host, and Auto for
+  /// NCCL where each rank has a GPU of its own, else MPI.
   ///
   /// If a rank throws, the others' calls throw Error, and the first exception is rethrown in its
   /// process. The job is then lost: what remains is to report(), or to end.
