@@ -1,7 +1,6 @@
 #include "tools/parity_table.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -53,8 +52,9 @@ int widest(const std::vector<TrainingLayout>& layouts) {
 
 }  // namespace
 
-DifferenceTable::DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts)
-    : task_(task), width_(widest(layouts)), colored_(isatty(STDOUT_FILENO) != 0) {}
+DifferenceTable::DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts,
+                                 bool colored)
+    : task_(task), width_(widest(layouts)), colored_(colored) {}
 
 std::string DifferenceTable::layout_column(const TrainingLayout& layout) const {
   return fmt::format("{:<{}}", layout.to_string(), width_);

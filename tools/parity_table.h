@@ -20,8 +20,9 @@ struct ParityRow {
 /// the columns.
 class DifferenceTable {
  public:
-  /// `layouts`: all that there will be, for the width of the first column.
-  DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts);
+  /// `layouts`: all that there will be, for the width of the first column. `colored`: for a
+  /// terminal.
+  DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts, bool colored);
 
   void print_head() const;
   void print_reference(const ParityRow& row) const;
