@@ -45,8 +45,8 @@ SafetensorsHeader read_safetensors_header(std::string_view file, const std::stri
 /// The header of a file that is to be written, and where everything goes.
 class SafetensorsLayout {
  public:
-  explicit SafetensorsLayout(std::map<std::string, std::string> metadata)
-      : metadata_(std::move(metadata)) {}
+  /// Adds a text about the whole file.
+  void add_metadata(const std::string& key, const std::string& text) { metadata_[key] = text; }
 
   /// Adds a tensor behind those before it.
   void add(const std::string& name, const std::string& dtype,
