@@ -42,6 +42,16 @@ TEST_F(TrainTest, ProcessesTrainAsThreadsDo) {
   EXPECT_EQ(processes.out.find('\r'), std::string::npos);
 }
 
+// With no other flag than --tp, the ranks that are left over are copies of the model.
+TEST_F(TrainTest, FourProcessesAreTwoCopiesOfTwoShards) {
+  const Result threads = run("train", tiny({"--tp=2", "--dp=2", "--out=threads"}), folder_);
+  const Result processes = mpirun(4, "tools/train", tiny({"--tp=2", "--out=processes"}), folder_);
+  EXPECT_EQ(threads.status, 0) << threads.err;
+  EXPECT_EQ(processes.status, 0) << processes.err;
+  EXPECT_EQ(metrics(folder_ + "/threads").size(), 4u);
+  EXPECT_EQ(metrics(folder_ + "/processes"), metrics(folder_ + "/threads"));
+}
+
 TEST_F(TrainTest, ForwardOfProcesses) {
   const Result result = mpirun(2, "tools/forward_tp", {}, folder_);
   EXPECT_EQ(result.status, 0) << result.err;
