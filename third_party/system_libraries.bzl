@@ -81,3 +81,9 @@ def system_libraries():
         debian_package = "libdnnl-dev",
         links = {"/usr/include/oneapi/dnnl": "include/oneapi/dnnl"},
     )
+    _system_library(
+        name = "tomlplusplus",
+        build_file = "//third_party:tomlplusplus.BUILD",
+        debian_package = "libtomlplusplus-dev",
+        links = {"/usr/include/toml++": "include/toml++"},
+    )

@@ -104,7 +104,7 @@ void complete_checkpoint_options(const CLI::App& app, const std::string& out,
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() == 0 || option->get_lnames().empty()) continue;
     const std::string& name = option->get_lnames().front();
-    if (name != "resume" && name != "out" && name != "help") {
+    if (name != "resume" && name != "out" && name != "config" && name != "help") {
       options.arguments.push_back(argument_of(*option));
     }
   }

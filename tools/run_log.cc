@@ -41,6 +41,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"lr", options.schedule.peak},
           {"min_lr", options.schedule.minimum},
           {"warmup_steps", options.schedule.warmup_steps},
+          {"schedule", schedule_name(options.schedule.kind)},
           {"weight_decay", options.adamw.weight_decay},
           {"beta1", options.adamw.beta1},
           {"beta2", options.adamw.beta2},
@@ -114,6 +115,7 @@ RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_p
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
           error.message());
   write_whole(options.out + "/config.json", settings_text(options, device) + "\n");
+  write_whole(options.out + "/run.toml", options.config);
   const bool goes_on = continues_in(options.out, options.checkpoints);
   if (goes_on) write_whole(metrics_path_, metrics_up_to(metrics_path_, first_step_));
   metrics_ = open(metrics_path_, goes_on ? "a" : "w");
