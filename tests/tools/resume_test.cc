@@ -203,10 +203,15 @@ TEST_F(ResumeTest, SignalsSaveAndStop) {
 
 TEST_F(ResumeTest, ASecondSignalEndsItAtOnce) {
   // A step that takes longer than the test waits.
-  const pid_t child = start({"--data=text.txt", "--seq-len=512", "--max-position-embeddings=512",
-                             "--d-model=256", "--batch-size=4096", "--threads=1", "--out=out"},
-                            "log");
-  for (int i = 0; i < 1000 && content(path("log")).find("writing") == std::string::npos; ++i)
+  const pid_t child = start(
+      {"--data=text.txt", "--batch-size=65536", "--grad-accum=16384", "--threads=1", "--out=out"},
+      "log");
+  const auto begun = [&] {
+    std::ifstream log(path("log"));
+    const std::string text((std::istreambuf_iterator<char>(log)), {});
+    return text.find("writing") != std::string::npos;
+  };
+  for (int i = 0; i < 1000 && !begun(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   kill(child, SIGINT);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
