@@ -38,28 +38,6 @@ void start_folder(GPTTraining& training, const TrainerState& state, const std::s
   write_file(partial + "/trainer_state.json", to_json_text(state));
 }
 
-void require_same(const char* field, double ours, double stored, const std::string& folder) {
-  require(ours == stored, kName, "the model has {} {}, but that of {} has {}", field, ours, folder,
-          stored);
-}
-
-// Dropout may change from run to run; the initial weights' range has no meaning any more.
-void require_same_model(const GPTConfig& ours, const GPTConfig& stored, const std::string& folder) {
-  const auto same = [&](const char* field, auto a, auto b) {
-    require_same(field, static_cast<double>(a), static_cast<double>(b), folder);
-  };
-  same("vocab_size", ours.vocab_size, stored.vocab_size);
-  same("max_position_embeddings", ours.max_position_embeddings, stored.max_position_embeddings);
-  same("n_layers", ours.n_layers, stored.n_layers);
-  same("n_heads", ours.n_heads, stored.n_heads);
-  same("d_model", ours.d_model, stored.d_model);
-  same("d_ff", ours.d_ff, stored.d_ff);
-  same("layer_norm_epsilon", ours.layer_norm_epsilon, stored.layer_norm_epsilon);
-  require(ours.gelu == stored.gelu && ours.tie_embeddings == stored.tie_embeddings, kName,
-          "the model and that of {} differ in the kind of GELU, or in whether the head is tied",
-          folder);
-}
-
 }  // namespace
 
 std::string save_checkpoint(GPTTraining& training, TrainerState state, const std::string& folder,
@@ -97,22 +75,45 @@ std::string save_checkpoint(GPTTraining& training, TrainerState state, const std
   return path;
 }
 
-TrainerState load_checkpoint(GPTTraining& training, const std::string& folder) {
+TrainerState check_checkpoint(const std::string& folder, const GPTConfig& config, DType dtype) {
   const TrainerState state = read_trainer_state(folder);
-  require(state.dtype == name_of(dtype_of(training)), kName,
+  require(state.dtype == name_of(dtype), kName,
           "{} is of a {} model, but this one is {}; choose the same --dtype, or take the weights "
           "alone with --init",
-          folder, state.dtype, name_of(dtype_of(training)));
-  const Gpt2Folder model(folder);
-  require_same_model(training.model().config(), model.config(), folder);
-  read_parameters(training, model);
+          folder, state.dtype, name_of(dtype));
+  require_same_model(config, Gpt2Folder(folder));
+  const TensorFiles optimizer(folder + "/optimizer.safetensors");
+  return state;
+}
+
+void require_same_model(const GPTConfig& config, const Gpt2Folder& folder) {
+  const GPTConfig& stored = folder.config();
+  const std::string& path = folder.files().path();
+  const auto same = [&](const char* field, auto a, auto b) {
+    require(a == b, kName, "the model has {} {}, but that of {} has {}", field, a, path, b);
+  };
+  same("vocab_size", config.vocab_size, stored.vocab_size);
+  same("max_position_embeddings", config.max_position_embeddings, stored.max_position_embeddings);
+  same("n_layers", config.n_layers, stored.n_layers);
+  same("n_heads", config.n_heads, stored.n_heads);
+  same("d_model", config.d_model, stored.d_model);
+  same("d_ff", config.d_ff, stored.d_ff);
+  same("layer_norm_epsilon", config.layer_norm_epsilon, stored.layer_norm_epsilon);
+  same("tie_embeddings", config.tie_embeddings, stored.tie_embeddings);
+  require(config.gelu == stored.gelu, kName, "the model and that of {} have different GELUs", path);
+}
+
+TrainerState load_checkpoint(GPTTraining& training, const std::string& folder) {
+  const TrainerState state =
+      check_checkpoint(folder, training.model().config(), dtype_of(training));
+  read_parameters(training, Gpt2Folder(folder));
   read_optimizer(training, TensorFiles(folder + "/optimizer.safetensors"));
   training.optimizer().set_steps(state.adam_steps);
   return state;
 }
 
 void load_weights(GPTTraining& training, const Gpt2Folder& folder) {
-  require_same_model(training.model().config(), folder.config(), folder.files().path());
+  require_same_model(training.model().config(), folder);
   read_parameters(training, folder);
 }
 

@@ -29,10 +29,17 @@ namespace shardgrad {
 std::string save_checkpoint(GPTTraining& training, TrainerState state, const std::string& folder,
                             std::int64_t keep);
 
+/// Reads everything of the checkpoint `folder` but the tensors' elements. @throws Error when a file
+/// is missing or malformed, or it is of another model or dtype than these.
+TrainerState check_checkpoint(const std::string& folder, const GPTConfig& config, DType dtype);
+
 /// Brings parameters and optimizer to where those of the checkpoint `folder` are. The layout may be
-/// another one. @throws Error when a file is missing or malformed, or the model or the dtype is
-/// another one.
+/// another one. @throws Error as check_checkpoint().
 TrainerState load_checkpoint(GPTTraining& training, const std::string& folder);
+
+/// @throws Error naming the field in which the model of `folder` is another one than `config`.
+/// Dropout and the range of initial weights may differ.
+void require_same_model(const GPTConfig& config, const Gpt2Folder& folder);
 
 /// Brings the parameters alone to those of any GPT-2 of the same shape, in any stored dtype.
 void load_weights(GPTTraining& training, const Gpt2Folder& folder);

@@ -4,6 +4,23 @@
 
 namespace shardgrad {
 
+void check_start(const TrainOptions& options) {
+  const CheckpointOptions& checkpoints = options.checkpoints;
+  if (!checkpoints.resume.empty()) {
+    const TrainerState state =
+        check_checkpoint(checkpoints.resume, options.model, dtype_of(options.device));
+    require(state.seed == options.seed, "train",
+            "{} is of a run with --seed={}, which decides the order of the data, but --seed={} is "
+            "given; leave it out, or start another run from the weights with --init={}",
+            checkpoints.resume, state.seed, options.seed, checkpoints.resume);
+    require(state.step <= options.steps, "train",
+            "{} is of step {}, but --steps={} asks for fewer; raise --steps", checkpoints.resume,
+            state.step, options.steps);
+  } else if (!checkpoints.init.empty()) {
+    require_same_model(options.model, Gpt2Folder(checkpoints.init));
+  }
+}
+
 RunCheckpoints::RunCheckpoints(const TrainOptions& options, GPTTraining& training,
                                const std::string& settings)
     : options_(options), training_(training), settings_(settings) {}
@@ -14,13 +31,6 @@ TrainerState RunCheckpoints::start() {
   state.seed = options_.seed;
   if (!options.resume.empty()) {
     state = load_checkpoint(training_, options.resume);
-    require(state.seed == options_.seed, "train",
-            "{} is of a run with --seed={}, which decides the order of the data, but --seed={} is "
-            "given; leave it out, or start another run from the weights with --init={}",
-            options.resume, state.seed, options_.seed, options.resume);
-    require(state.step <= options_.steps, "train",
-            "{} is of step {}, but --steps={} asks for fewer; raise --steps", options.resume,
-            state.step, options_.steps);
   } else if (!options.init.empty()) {
     load_weights(training_, Gpt2Folder(options.init));
   }

@@ -9,6 +9,10 @@
 
 namespace shardgrad {
 
+/// Whether the run can start from --resume or --init, before it writes anything.
+/// @throws Error that says why not.
+void check_start(const TrainOptions& options);
+
 /// One rank's part. Every rank makes one, and makes the same calls.
 class RunCheckpoints {
  public:

@@ -200,6 +200,7 @@ void run_training(TrainOptions options, Processes& processes) {
   options.layout.validate(options.model, options.batch_size, options.seq_len, options.grad_accum);
   const std::vector<Device> devices = devices_of_ranks(options.device, world_size, processes);
   const DatasetSplit data = load_data(options);
+  check_start(options);
   const StopSignals signals;
   const std::string settings = settings_text(options, describe(devices));
   std::optional<RunLog> log;  // of the rank that leads

@@ -2,7 +2,10 @@
 """Writes golden/: small GPT-2 models as transformers saves them, and the logits that it computes of them.
 
     python3 tests/checkpoint/make_golden.py              # needs torch and transformers; the test that reads golden/ does not
-    python3 tests/checkpoint/make_golden.py --open DIR   # prints the logits of a checkpoint that shardgrad has written
+    python3 tests/checkpoint/make_golden.py --open DIR   # the logits of a checkpoint that shardgrad wrote, into DIR/logits.json
+
+golden/ours was written by `train --n-layers=2 --d-model=16 --n-heads=2 --untie-embeddings --max-position-embeddings=16
+--seq-len=16 --batch-size=4 --steps=200 --tp=2` (without the optimizer's file) and then opened.
 
 Each model is a folder: tied (F32, one file), untied (F32, three files and an index), half (F16), brain (BF16), and bare,
 with the names that files of a GPT2Model have and the masks that old versions stored, as those of the hub's "gpt2". The
@@ -27,6 +30,13 @@ def logits_of(model):
         return model.to(torch.float64).eval()(torch.tensor(IDS).view(BATCH, TOKENS)).logits
 
 
+def write_logits(folder, model):
+    with open(os.path.join(folder, "logits.json"), "w") as file:
+        values = [float(f"{value:.9g}") for value in logits_of(model).flatten().tolist()]
+        json.dump({"input_ids": IDS, "batch": BATCH, "tokens": TOKENS, "logits": values}, file)
+        file.write("\n")
+
+
 def make(name, dtype, tied, **save_options):
     torch.manual_seed(len(name))
     config = GPT2Config(
@@ -40,10 +50,7 @@ def make(name, dtype, tied, **save_options):
     folder = os.path.join(GOLDEN, name)
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder, **save_options)
-    with open(os.path.join(folder, "logits.json"), "w") as file:
-        values = [float(f"{value:.9g}") for value in logits_of(model).flatten().tolist()]
-        json.dump({"input_ids": IDS, "batch": BATCH, "tokens": TOKENS, "logits": values}, file)
-        file.write("\n")
+    write_logits(folder, model)
     print(folder, sorted(os.listdir(folder)))
 
 
@@ -53,7 +60,8 @@ def main():
     folder = parser.parse_args().open
     if folder:
         model, info = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True)
-        print(json.dumps({"info": {k: sorted(map(str, v)) for k, v in info.items()}, "logits": logits_of(model).flatten().tolist()}))
+        assert not any(info.values()), info
+        write_logits(folder, model)
         return
     make("tied", torch.float32, True)
     make("untied", torch.float32, False, max_shard_size="20KB")

@@ -209,7 +209,7 @@ TEST_F(MalformedCheckpointTest, OtherModels) {
   EXPECT_THAT(load(other), HasSubstr("the model has n_heads 2, but that of"));
   other = config_;
   other.tie_embeddings = false;
-  EXPECT_THAT(load(other), HasSubstr("whether the head is tied"));
+  EXPECT_THAT(load(other), HasSubstr("the model has tie_embeddings false, but that of"));
   EXPECT_THAT(
       load(config_, DType::BFloat16),
       HasSubstr("is of a float32 model, but this one is bfloat16; choose the same --dtype"));

@@ -78,6 +78,7 @@ TEST_F(BadInputTest, OutputThatCannotBeWritten) {
 
 TEST_F(BadInputTest, DivergingRun) {
   for (const char* tp : {"--tp=1", "--tp=2"}) {
+    std::filesystem::remove_all(folder_ + "/out");
     const Result result =
         run("train",
             tiny({tp, "--lr=1e6", "--grad-clip=0", "--warmup-steps=0", "--steps=9", "--out=out"}),
