@@ -140,9 +140,13 @@ TEST(Trap21, ATransposedTensorCrossesBetweenTheRanksAsItsContiguousCopyDoes) {
            {copy_to_tensor_parallel, reduce_from_tensor_parallel, scatter_to_tensor_parallel,
             gather_from_tensor_parallel, gather_from_sequence_parallel,
             reduce_scatter_to_sequence_parallel}) {
-        const Tensor found = region(Variable(transposed), group).value();
-        const Tensor expected = region(Variable(before.clone()), group).value();
-        EXPECT_TRUE(reference::bitwise_equal(found, expected));
+        Variable x(transposed, true), y(before, true);
+        const Variable found = region(x, group), expected = region(y, group);
+        EXPECT_TRUE(reference::bitwise_equal(found.value(), expected.value()));
+        const Tensor dy = random64(found.shape(), 7 + group.rank());
+        backward_from(found, dy);
+        backward_from(expected, dy);
+        EXPECT_TRUE(reference::bitwise_equal(x.gradient(), y.gradient()));
         EXPECT_TRUE(reference::bitwise_equal(transposed, before)) << "it was written into";
       }
       // The same at the entrance of a layer, waited for at once and on a queue.
