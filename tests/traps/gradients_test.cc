@@ -3,13 +3,16 @@
 
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <thread>
 
 #include "autograd/functions/arithmetic.h"
 #include "autograd/functions/gelu.h"
 #include "nn/linear.h"
+#include "parallel/communication_queue.h"
 #include "parallel/data_parallel.h"
+#include "parallel/regions.h"
 #include "tests/support/backward_from.h"
 #include "tests/training/layout_run.h"
 #include "tests/traps/trap_testing.h"

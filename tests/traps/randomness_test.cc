@@ -2,10 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <memory>
 
 #include "model/attention.h"
+#include "nn/dropout.h"
 #include "nn/linear.h"
+#include "parallel/column_parallel_linear.h"
 #include "parallel/launch.h"
+#include "parallel/row_parallel_linear.h"
 #include "parallel/vocab_parallel.h"
 #include "tests/tensor/attention_reference.h"
 #include "tests/training/layout_run.h"

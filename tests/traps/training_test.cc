@@ -4,7 +4,8 @@
 // tests of checkpoints, and so is what 7, 13 and 17 say of loading.
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <algorithm>
+#include <cmath>
 
 #include "data/batch_sampler.h"
 #include "tests/training/layout_run.h"

@@ -7,6 +7,7 @@
 
 #include "nn/module.h"
 #include "parallel/communicator.h"
+#include "tensor/philox.h"
 #include "tests/support/reference.h"
 
 namespace shardgrad::trap_testing {

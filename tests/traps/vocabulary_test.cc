@@ -1,6 +1,7 @@
 // Traps of a vocabulary that is split over the ranks: 15, 16 and 17.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/functions/linear.h"
@@ -193,6 +194,40 @@ TEST(Trap17, TheGradientOfATiedTableIsTheSumOfThatOfBothItsUses) {
           relative_difference(gather_shards(own.variable.gradient(), own.shard, group), expected),
           1e-13)
           << "tp=" << tp;
+    });
+  }
+}
+
+// The same of a whole model, against one of one rank that has two tables with the same values: the
+// gradients of both, added.
+TEST(Trap17, ATiedModelLearnsAtBothEndsOfIt) {
+  const Tensor ids = reference::random_ids({2, 9}, 0, 37, 1);
+  for (int tp : {1, 2, 4}) {
+    NamedTensors weights;
+    Tensor found;
+    run_ranks(tp, 1, [&](Communicator& world) {
+      GPTModel tied(layout_run::small_config(true), world, {DType::Float64});
+      initialize_parameters(tied, 7);
+      backward(tied.loss(ids, ids, {}));
+      for (const auto& [name, parameter] : tied.named_parameters()) {
+        const Tensor whole = gather_shards(parameter->variable.value(), parameter->shard, world);
+        if (world.rank() == 0) weights[name] = whole;
+      }
+      const Tensor gradient =
+          gather_shards(gradient_of(tied, "token_embedding.weight"),
+                        parameter_of(tied, "token_embedding.weight").shard, world);
+      if (world.rank() == 0) found = gradient;
+    });
+    weights["head.weight"] = weights.at("token_embedding.weight");
+    run_ranks(1, 1, [&](Communicator& world) {
+      GPTModel untied(layout_run::small_config(false), world, {DType::Float64});
+      initialize_parameters(untied, 99);
+      set_all(untied, weights);
+      backward(untied.loss(ids, ids, {}));
+      const Matrix first = to_matrix(gradient_of(untied, "token_embedding.weight")).topRows(37);
+      const Matrix last = to_matrix(gradient_of(untied, "head.weight")).topRows(37);
+      EXPECT_GT(std::min(first.norm(), last.norm()), 0.01) << "proves nothing";
+      EXPECT_LT(relative_difference(found, first + last), 1e-12) << "tp=" << tp;
     });
   }
 }
