@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tools/metrics_file.h"
+
 namespace shardgrad {
 namespace {
 
@@ -53,8 +55,8 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"tf32", options.device.tf32}};
 }
 
-FilePointer open(const std::string& path) {
-  FilePointer file(std::fopen(path.c_str(), "w"));
+FilePointer open(const std::string& path, const char* mode) {
+  FilePointer file(std::fopen(path.c_str(), mode));
   require(file != nullptr, "train", "cannot write {}: {}; choose another --out", path,
           std::strerror(errno));
   return file;
@@ -71,7 +73,7 @@ void write_and_flush(const std::string& text, std::FILE* file, const std::string
 void write_whole(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";
   {
-    const FilePointer file = open(partial);
+    const FilePointer file = open(partial, "w");
     write_and_flush(text, file.get(), partial);
   }
   std::error_code error;
@@ -97,16 +99,24 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
+std::string settings_text(const TrainOptions& options, const std::string& device) {
+  return to_json(options, device).dump(2);
+}
+
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
     : metrics_path_(options.out + "/metrics.jsonl"),
+      first_step_(options.checkpoints.resumed_step),
       total_steps_(options.steps),
       terminal_(in_place && isatty(STDOUT_FILENO) != 0) {
+  require_no_other_run(options.out, options.checkpoints);
   std::error_code error;
   std::filesystem::create_directories(options.out, error);
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
           error.message());
-  write_whole(options.out + "/config.json", to_json(options, device).dump(2) + "\n");
-  metrics_ = open(metrics_path_);
+  write_whole(options.out + "/config.json", settings_text(options, device) + "\n");
+  const bool goes_on = continues_in(options.out, options.checkpoints);
+  if (goes_on) write_whole(metrics_path_, metrics_up_to(metrics_path_, first_step_));
+  metrics_ = open(metrics_path_, goes_on ? "a" : "w");
 }
 
 RunLog::~RunLog() {
@@ -133,7 +143,7 @@ void RunLog::show(const StepMetrics& metrics) {
   const Clock::time_point now = Clock::now();
   const bool last = metrics.step == total_steps_;
   const double pause = terminal_ ? 0.1 : 5.0;
-  if (!last && !metrics.validation_loss && metrics.step != 1 &&
+  if (!last && !metrics.validation_loss && metrics.step != first_step_ + 1 &&
       std::chrono::duration<double>(now - last_shown_).count() < pause) {
     return;
   }
@@ -146,7 +156,8 @@ void RunLog::show(const StepMetrics& metrics) {
       std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
       shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
       last ? "took " + duration(elapsed)
-           : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+           : "ETA " +
+                 duration(elapsed / (metrics.step - first_step_) * (total_steps_ - metrics.step)));
   // A line that wraps cannot be updated in place.
   if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "checkpoint/gpt2_format.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -113,8 +114,9 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
   integer("Run", "--sample-tokens", options.sample_tokens, 0,
           "Length of the sample at the end; 0: none");
   app.add_option("--out", options.out,
-                 "Folder for metrics.jsonl and config.json (default: runs/DATE-TIME)")
+                 "Folder for metrics.jsonl, config.json and checkpoints (default: runs/DATE-TIME)")
       ->group("Run");
+  add_checkpoint_options(app, options.checkpoints);
 }
 
 void apply_changes(const ModelChanges& changes, GPTConfig& config) {
@@ -146,6 +148,20 @@ void validate(const TrainOptions& options) {
   require(options.schedule.minimum <= options.schedule.peak, "train",
           "--min-lr {} is above --lr {}; lower the first or raise the second",
           options.schedule.minimum, options.schedule.peak);
+  require(options.model.vocab_size >= 256, "train",
+          "the model of {} has a vocabulary of {}, but tokens are the 256 bytes", options.preset,
+          options.model.vocab_size);
+}
+
+// The shape to start from. That of a model on disk comes with its vocabulary.
+GPTConfig starting_model(TrainOptions& options) {
+  const CheckpointOptions& checkpoints = options.checkpoints;
+  if (!checkpoints.init.empty()) options.preset = checkpoints.init;
+  if (!checkpoints.resume.empty()) return read_gpt_config(checkpoints.resume);
+  if (!checkpoints.init.empty()) return read_gpt_config(checkpoints.init);
+  GPTConfig config = gpt_preset(options.preset);
+  config.vocab_size = 256;
+  return config;
 }
 
 std::string dated_folder() {
@@ -163,20 +179,24 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   CLI::App app(
       "Trains a GPT on text, one token per byte. Without any option: a small model on the C++ "
       "source\nof Eigen, in about two minutes on two cores.\n"
-      "Example: --tp=2 --data=my_notes/ --steps=2000",
+      "Example: --tp=2 --data=my_notes/ --steps=2000 --out=runs/notes\n"
+      "Stopped, by Ctrl-C for example, it goes on with: --resume=runs/notes",
       "train");
   ModelChanges changes;
   Dependent dependent;
   add_run_options(app, options, dependent);
   add_model_options(app, options, changes);
   add_optimizer_options(app, options, dependent);
-  if (!parse_command_line(app, argc, argv)) return false;
-  options.model = gpt_preset(options.preset);
-  options.model.vocab_size = 256;
-  apply_changes(changes, options.model);
-  apply_dependent(dependent, options);
+  const std::vector<std::string> words = with_resumed_options(argc, argv);
+  std::vector<const char*> line;
+  for (const std::string& word : words) line.push_back(word.c_str());
+  if (!parse_command_line(app, static_cast<int>(line.size()), line.data())) return false;
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
+  complete_checkpoint_options(app, options.out, options.checkpoints);
+  options.model = starting_model(options);
+  apply_changes(changes, options.model);
+  apply_dependent(dependent, options);
   if (!options.data.empty()) options.data = user_path(options.data);
   validate(options);
   return true;
