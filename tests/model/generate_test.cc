@@ -95,7 +95,7 @@ TEST_P(GenerateTest, LogitsAreThoseOfRecomputation) {
   const double tolerance = dtype == DType::Float64 ? 1e-10 : 1e-4;
   with_model(tp, dtype, [&](const GPTModel& model, Communicator&) {
     const Tokens text = random_tokens(kContext, 1);
-    for (std::size_t prompt : {1, 2, 20, 36, 37}) {
+    for (std::size_t prompt : {1, 20, 37}) {
       Generator generator(model, kContext, kContext / 2);
       for (std::size_t count = prompt; count <= text.size(); ++count) {
         const Tokens seen(text.begin(), text.begin() + count);
@@ -111,17 +111,25 @@ TEST_P(GenerateTest, TheTextIsThatOfRecomputation) {
   const auto [tp, dtype] = GetParam();
   with_model(tp, dtype, [&](const GPTModel& model, Communicator&) {
     // Beyond the full context, too: the last prompt is longer than it.
-    for (std::int64_t length : {1, 5, 36, 37, 60}) {
+    for (std::int64_t length : {1, 36, 60}) {
       const Tokens prompt = random_tokens(length, 2);
-      for (std::int64_t kept : {std::int64_t{1}, kContext / 2, kContext}) {
+      for (std::int64_t kept : {kContext / 2, kContext}) {
         Generator generator(model, kContext, kept);
-        for (const GenerationOptions& options : {greedy(50), sampled(50, 3), sampled(50, 4)}) {
+        for (const GenerationOptions& options : {greedy(40), sampled(40, 3)}) {
           EXPECT_EQ(generator.generate(prompt, options),
                     recomputed_text(model, prompt, kContext, kept, options))
               << "prompt of " << length << ", kept " << kept;
         }
       }
     }
+  });
+}
+
+TEST(Generate, AFullContextMayBeginAgainWithOneToken) {
+  with_model(1, DType::Float64, [&](const GPTModel& model, Communicator&) {
+    Generator generator(model, 7, /*kept=*/1);
+    EXPECT_EQ(generator.generate({5, 4, 3}, sampled(40, 3)),
+              recomputed_text(model, {5, 4, 3}, 7, 1, sampled(40, 3)));
   });
 }
 
@@ -230,9 +238,9 @@ TEST(Generate, MemoryIsAllocatedOnce) {
     Generator generator(model, kContext, 18);
     const KeyValueCache& cache = generator.cache();
     EXPECT_EQ(cache.bytes(), 2 * kContext * 2 * 48 / 2 * 2);  // layers, tokens, k and v, rank, bf16
-    const void* const before = std::as_const(cache.layer(0).keys_values).raw_data();
+    const Tensor before = cache.layer(0).keys_values;
     generator.generate({1, 2, 3}, greedy(60));
-    EXPECT_EQ(std::as_const(cache.layer(0).keys_values).raw_data(), before);
+    EXPECT_TRUE(cache.layer(0).keys_values.shares_storage_with(before));
     EXPECT_GT(cache.length(), 18);
   });
 }

@@ -16,9 +16,9 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, CachedAttentionTest, floating_dtypes(), dtype_n
 
 TEST_P(CachedAttentionTest, TheNewestTokensOfASequence) {
   for (std::int64_t length : {1, 2, 63, 64, 65, 200}) {
-    for (std::int64_t queries : {1, 2, 64, 65, 131, 200}) {
+    for (std::int64_t queries : {1, 2, 64, 131, 200}) {
       if (queries > length) continue;
-      for (std::int64_t head_dim : {1, 16, 40}) {
+      for (std::int64_t head_dim : {1, 40}) {
         const CachedCase one({2, queries, length, length + 3, 3, head_dim}, dtype());
         EXPECT_LT(reference::relative_difference(one.run({}), one.expected), tolerance())
             << queries << " of " << length << " tokens, head_dim " << head_dim;
