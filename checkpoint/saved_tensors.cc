@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "checkpoint/json_text.h"
+#include "checkpoint/model_weights.h"
 #include "checkpoint/shard_runs.h"
 #include "checkpoint/stored_dtype.h"
 
@@ -134,18 +135,7 @@ void write_optimizer(GPTTraining& training, const SafetensorsLayout& layout, Out
 }
 
 void read_parameters(GPTTraining& training, const Gpt2Folder& folder) {
-  const std::map<std::string, Gpt2Tensor> names = gpt2_tensors_by_parameter(training);
-  for (const NamedParameter& entry : training.parameters().parameters()) {
-    const Gpt2Tensor& source = at(names, entry.name);
-    const StoredTensor& stored = folder.stored(source);
-    const ShardSpec shard =
-        source.transposed ? transposed(entry.parameter->shard) : entry.parameter->shard;
-    Tensor value = entry.parameter->variable.value();
-    Tensor local = Tensor::zeros({value.numel()}, value.dtype());
-    read_runs(folder.files().data(stored), stored, local, shard, {0, local.numel()});
-    local = local.reshape(shard.local_shape());
-    value.copy_from(source.transposed ? local.transpose(0, 1).contiguous() : local);
-  }
+  read_weights(training.model(), folder);
 }
 
 void read_optimizer(GPTTraining& training, const TensorFiles& files) {

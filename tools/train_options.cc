@@ -239,8 +239,6 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   line.clear();
   for (const std::string& word : words) line.push_back(word.c_str());
   if (!parse_command_line(app, static_cast<int>(line.size()), line.data())) return false;
-  // CLI11 sets a flag that was not given to false.
-  if (app.get_option("--tie-embeddings")->count() == 0) changes.tie_embeddings.reset();
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
   complete_checkpoint_options(app, options.out, options.checkpoints);

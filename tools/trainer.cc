@@ -8,6 +8,7 @@
 #include "data/text.h"
 #include "parallel/launch.h"
 #include "tensor/matmul_precision.h"
+#include "tools/printable_text.h"
 #include "tools/program.h"
 #include "tools/run_checkpoints.h"
 #include "tools/run_log.h"
