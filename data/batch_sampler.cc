@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/permutation.h"
 #include "tensor/philox.h"
 
 namespace shardgrad {
@@ -10,8 +11,8 @@ namespace {
 
 using WideProduct = unsigned __int128;
 
-/// A position in [0, bound): the high half of the product of 64 random bits and `bound`. No
-/// position is likelier than another by more than one part in 2^64 / bound.
+/// A number in [0, bound): the high half of the product of 64 random bits and `bound`. None is
+/// likelier than another by more than one part in 2^64 / bound.
 std::int64_t uniform_below(std::int64_t bound, const PhiloxWords& words) {
   const std::uint64_t bits = std::uint64_t{words.word[0]} << 32 | words.word[1];
   return static_cast<std::int64_t>(WideProduct{bits} * static_cast<std::uint64_t>(bound) >> 64);
@@ -37,26 +38,31 @@ Batch BatchSampler::gather(std::int64_t first_sequence, std::int64_t count,
   Batch batch{Tensor::empty(shape, DType::Int32), Tensor::empty(shape, DType::Int32)};
   auto* inputs = batch.input_ids.data<std::int32_t>();
   auto* targets = batch.targets.data<std::int32_t>();
+  std::vector<std::int32_t> window(static_cast<std::size_t>(seq_len_ + 1));
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint16_t* window = dataset_.data() + start_of(first_sequence + i);
-    std::copy_n(window, seq_len_, inputs + i * seq_len_);
-    std::copy_n(window + 1, seq_len_, targets + i * seq_len_);
+    dataset_.read(start_of(first_sequence + i), seq_len_ + 1, window.data());
+    std::copy_n(window.data(), seq_len_, inputs + i * seq_len_);
+    std::copy_n(window.data() + 1, seq_len_, targets + i * seq_len_);
   }
   return batch;
 }
 
-Batch BatchSampler::training_batch(std::int64_t step, std::int64_t first_sequence,
-                                   std::int64_t count) const {
-  require(step >= 0, "BatchSampler::training_batch", "step {} is negative; expected 0 or more",
-          step);
+std::int64_t BatchSampler::training_start(std::int64_t sequence) const {
+  const std::int64_t windows = epoch_sequences(), epoch = sequence / windows;
+  const auto stream_of = [&](const char* name) {
+    return RandomStream{seed_, mix_stream(hash_name(name), static_cast<std::uint64_t>(epoch))};
+  };
+  const std::int64_t left_out = dataset_.size() - 1 - windows * seq_len_;
+  const std::int64_t offset = uniform_below(left_out + 1, philox4x32(stream_of("data/offset"), 0));
+  return offset + seq_len_ * Permutation(windows, stream_of("data/order"))(sequence % windows);
+}
+
+Batch BatchSampler::training_batch(std::int64_t first_sequence, std::int64_t count) const {
   require(first_sequence >= 0 && count >= 1, "BatchSampler::training_batch",
           "first_sequence {} and count {}; expected first_sequence >= 0 and count >= 1",
           first_sequence, count);
-  const RandomStream stream{
-      seed_, mix_stream(hash_name("data/training_batch"), static_cast<std::uint64_t>(step))};
-  return gather(first_sequence, count, [&](std::int64_t sequence) {
-    return uniform_below(window_starts(), philox4x32(stream, static_cast<std::uint64_t>(sequence)));
-  });
+  return gather(first_sequence, count,
+                [&](std::int64_t sequence) { return training_start(sequence); });
 }
 
 Batch BatchSampler::evaluation_batch(std::int64_t first_sequence, std::int64_t count,

@@ -1,27 +1,34 @@
 #include "data/byte_tokenizer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "tensor/error.h"
 
 namespace shardgrad {
+namespace {
 
-std::vector<std::uint16_t> ByteTokenizer::encode(std::string_view text) const {
-  std::vector<std::uint16_t> tokens(text.size());
-  std::transform(text.begin(), text.end(), tokens.begin(),
-                 [](char character) { return static_cast<unsigned char>(character); });
-  return tokens;
+constexpr std::array<char, 256> every_byte() {
+  std::array<char, 256> bytes{};
+  for (int i = 0; i < 256; ++i) bytes[static_cast<std::size_t>(i)] = static_cast<char>(i);
+  return bytes;
 }
 
-std::string ByteTokenizer::decode(const std::vector<std::uint16_t>& tokens) const {
-  std::string text(tokens.size(), '\0');
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    require(tokens[i] < vocab_size(), "ByteTokenizer::decode",
-            "token {} at position {} is outside the vocabulary; expected 0 to {}", tokens[i], i,
-            vocab_size() - 1);
-    text[i] = static_cast<char>(tokens[i]);
-  }
-  return text;
+constexpr std::array<char, 256> kBytes = every_byte();
+
+}  // namespace
+
+void ByteTokenizer::encode(std::string_view text, std::vector<TokenId>& tokens) const {
+  const std::size_t start = tokens.size();
+  tokens.resize(start + text.size());
+  std::transform(text.begin(), text.end(), tokens.begin() + static_cast<std::ptrdiff_t>(start),
+                 [](char character) { return static_cast<unsigned char>(character); });
+}
+
+std::string_view ByteTokenizer::bytes_of(TokenId token) const {
+  require(token < vocab_size(), "ByteTokenizer::bytes_of",
+          "token {} is outside the vocabulary; expected 0 to {}", token, vocab_size() - 1);
+  return {&kBytes[token], 1};
 }
 
 }  // namespace shardgrad

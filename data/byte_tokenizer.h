@@ -1,24 +1,21 @@
 // The tokenizer that needs no vocabulary: one token per byte.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
+#include "data/tokenizer.h"
 
 namespace shardgrad {
 
-/// Token ids are the bytes of the text, so every text can be encoded, and decoding gives back
-/// exactly what was encoded.
-class ByteTokenizer {
+/// Token ids are the bytes of the text. There is no token for the end of a document.
+class ByteTokenizer : public Tokenizer {
  public:
+  using Tokenizer::encode;
+
   /// 256.
-  std::int64_t vocab_size() const { return 256; }
-
-  std::vector<std::uint16_t> encode(std::string_view text) const;
-
-  /// @throws Error for a token outside the vocabulary.
-  std::string decode(const std::vector<std::uint16_t>& tokens) const;
+  std::int64_t vocab_size() const override { return 256; }
+  std::optional<TokenId> end_of_text() const override { return std::nullopt; }
+  void encode(std::string_view text, std::vector<TokenId>& tokens) const override;
+  std::string_view bytes_of(TokenId token) const override;
+  std::size_t last_cut(std::string_view text) const override { return text.size(); }
 };
 
 }  // namespace shardgrad

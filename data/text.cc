@@ -1,15 +1,14 @@
 #include "data/text.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <system_error>
 #include <vector>
 
+#include "data/text_files.h"
 #include "tensor/error.h"
 
 namespace shardgrad {
@@ -18,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kWhere = "read_text";
-constexpr std::size_t kProbeBytes = 8192;  // where a NUL byte tells a binary file
 constexpr std::size_t kReadBytes = 1024 * 1024;
 
 /// Appends the file's content to `text`. False, with `text` unchanged, for a binary file.
@@ -44,51 +42,6 @@ bool append_file(const std::string& path, std::string& text) {
     if (!no_size) text.reserve(start + size + kReadBytes);  // with room for the last, empty read
   }
   return true;
-}
-
-/// The entries of one folder whose names have no leading dot, in byte order.
-std::vector<std::string> visible_entries(const std::string& folder) {
-  std::vector<std::string> entries;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().filename().native().front() != '.') {
-      entries.push_back(entry->path().native());
-    }
-  }
-  require(!error, kWhere, "cannot list folder {}: {}; make it readable for this user", folder,
-          error.message());
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
-
-/// Every visible regular file below `root`, in byte order of the paths.
-std::vector<std::string> files_below(const std::string& root) {
-  std::vector<std::string> files;
-  std::vector<std::string> folders = {root};  // still to be listed
-  std::set<std::string> listed;               // without links, so that a loop of links ends
-  while (!folders.empty()) {
-    const std::string folder = folders.back();
-    folders.pop_back();
-    std::error_code error;
-    const fs::path canonical = fs::canonical(folder, error);
-    require(!error, kWhere, "cannot resolve folder {}: {}", folder, error.message());
-    if (!listed.insert(canonical.native()).second) continue;
-    for (const std::string& entry : visible_entries(folder)) {
-      // A link that leads nowhere, a socket or a pipe holds no text; opening one could block.
-      const fs::file_status status = fs::status(entry, error);
-      require(
-          status.type() != fs::file_type::none || error == std::errc::too_many_symbolic_link_levels,
-          kWhere, "cannot look at {}: {}; make it readable for this user", entry, error.message());
-      if (fs::is_directory(status)) {
-        folders.push_back(entry);
-      } else if (fs::is_regular_file(status)) {
-        files.push_back(entry);
-      }
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 std::string read_folder(const std::string& root) {

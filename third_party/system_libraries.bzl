@@ -82,6 +82,12 @@ def system_libraries():
         links = {"/usr/include/oneapi/dnnl": "include/oneapi/dnnl"},
     )
     _system_library(
+        name = "pcre2",
+        build_file = "//third_party:pcre2.BUILD",
+        debian_package = "libpcre2-dev",
+        links = {"/usr/include/pcre2.h": "include/pcre2.h"},
+    )
+    _system_library(
         name = "tomlplusplus",
         build_file = "//third_party:tomlplusplus.BUILD",
         debian_package = "libtomlplusplus-dev",

@@ -12,6 +12,11 @@ void add_text_options(CLI::App& app, GenerateOptions& options) {
                  "checkpoint), or a GPT-2 in the form of Hugging Face's transformers")
       ->required()
       ->group(kGroup);
+  app.add_option(
+         "--tokenizer", options.tokenizer,
+         "bytes, or a folder with vocab.json and merges.txt, or with tokenizer.json (default: "
+         "the model's folder if it has them, else bytes)")
+      ->group(kGroup);
   CLI::Option* const prompt =
       app.add_option("--prompt", options.prompt, "The text to continue (default: read from stdin)")
           ->group(kGroup);
@@ -99,6 +104,7 @@ bool parse_generate_options(int argc, const char* const* argv, GenerateOptions& 
     options.prompt_file = "-";
   }
   options.model = user_path(options.model);
+  if (options.tokenizer != "bytes") options.tokenizer = user_path(options.tokenizer);
   if (options.prompt_file != "-") options.prompt_file = user_path(options.prompt_file);
   return true;
 }

@@ -16,6 +16,7 @@ struct GenerateOptions {
   std::string prompt;       ///< the text to continue, unless one of the next two is given
   std::string prompt_file;  ///< the file that has it; "-": stdin
   bool interactive = false;
+  std::string tokenizer;  ///< see load_tokenizer(); empty: beside the model, or bytes
 
   std::int64_t max_new_tokens = 200;
   std::int64_t num_samples = 1;

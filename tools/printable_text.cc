@@ -5,30 +5,25 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/utf8.h"
+
 namespace shardgrad {
 namespace {
 
-// Bytes of a UTF-8 character that begins with `first`; 0 if none does.
+// Bytes of the UTF-8 character at the start of `text`, 0 if there is none or it is a control
+// character.
+std::size_t printable_bytes(std::string_view text) {
+  const std::size_t length = utf8_length(text);
+  if (length == 0) return 0;
+  const char32_t c = utf8_code_point(text.substr(0, length));
+  const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+  return control && c != '\n' && c != '\t' ? 0 : length;
+}
+
+// Bytes of the UTF-8 character that begins with `first`; 0 if none does.
 std::size_t character_bytes(unsigned char first) {
   if (first < 0x80) return 1;
   return first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first <= 0xf4 ? 4 : 0;
-}
-
-// Bytes of the UTF-8 character at the start of `text`, 0 if there is none or it is a control
-// character. Source: RFC 3629, section 4.
-std::size_t printable_bytes(const unsigned char* text, std::size_t size) {
-  const unsigned char first = text[0];
-  if (first < 0x80) return first == '\n' || first == '\t' || (first >= 0x20 && first != 0x7f);
-  const std::size_t length = character_bytes(first);
-  if (length == 0 || length > size) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  }
-  const unsigned char second = text[1];
-  const bool control = first == 0xc2 && second < 0xa0;
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool no_character = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
-  return control || overlong || no_character ? 0 : length;
 }
 
 // Bytes at the end of `text` that more bytes could make a character.
@@ -45,9 +40,9 @@ std::size_t unfinished_bytes(const std::string& text) {
 std::string printable(const std::string& text) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(text.data()) + at;
-    const std::size_t length = printable_bytes(bytes, text.size() - at);
-    result += length > 0 ? text.substr(at, length) : fmt::format("\\x{:02x}", bytes[0]);
+    const std::size_t length = printable_bytes(std::string_view(text).substr(at));
+    result += length > 0 ? text.substr(at, length)
+                         : fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at]));
     at += std::max<std::size_t>(length, 1);
   }
   return result;

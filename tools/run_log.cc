@@ -33,7 +33,9 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"recompute", options.layout.recompute == Recompute::Block ? "block" : "none"},
           {"zero", options.layout.zero_stage},
           {"overlap", options.layout.overlap},
-          {"data", options.data},
+          {"data", options.data.path},
+          {"val_data", options.data.held_out_path},
+          {"tokenizer", options.data.tokenizer},
           {"batch_size", options.batch_size},
           {"seq_len", options.seq_len},
           {"grad_accum", options.grad_accum},
@@ -107,6 +109,7 @@ std::string settings_text(const TrainOptions& options, const std::string& device
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
     : metrics_path_(options.out + "/metrics.jsonl"),
       first_step_(options.checkpoints.resumed_step),
+      loss_unit_(options.data.is_bytes() ? "nats per byte" : "nats per token"),
       total_steps_(options.steps),
       terminal_(in_place && isatty(STDOUT_FILENO) != 0) {
   require_no_other_run(options.out, options.checkpoints);
@@ -166,8 +169,8 @@ void RunLog::show(const StepMetrics& metrics) {
   line_open_ = terminal_;
   std::fflush(stdout);
   if (metrics.validation_loss) {
-    say(fmt::format("step {}  validation loss {:.4f} nats per byte", metrics.step,
-                    *metrics.validation_loss));
+    say(fmt::format("step {}  validation loss {:.4f} {}", metrics.step, *metrics.validation_loss,
+                    loss_unit_));
   }
 }
 

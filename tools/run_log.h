@@ -60,6 +60,7 @@ class RunLog {
   std::string metrics_path_;
   FilePointer metrics_;
   std::int64_t first_step_;  // steps made before this log began
+  const char* loss_unit_;
   std::int64_t total_steps_;
   bool terminal_;
   bool line_open_ = false;

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint_folder.h"
 #include "checkpoint/model_weights.h"
 #include "data/byte_tokenizer.h"
+#include "data/tokenizer.h"
 #include "model/generate.h"
 #include "tensor/matmul_precision.h"
 #include "tools/printable_text.h"
@@ -22,28 +23,38 @@ constexpr const char* kName = "generate";
 
 using Tokens = std::vector<std::int32_t>;
 
-// Between text and the model's tokens.
-struct TextCodec {
-  std::function<Tokens(const std::string&)> encode;
-  std::function<std::string(std::int32_t)> bytes_of;
-  std::optional<std::int32_t> end_of_text;
-};
+// The tokenizer of the model in `folder`: --tokenizer, or what lies beside the model, or bytes for
+// a vocabulary of as many.
+std::shared_ptr<const Tokenizer> tokenizer_for(const GenerateOptions& options,
+                                               const std::string& folder, const GPTConfig& config) {
+  std::string name = options.tokenizer;
+  for (const char* file : {"vocab.json", "tokenizer.json"}) {
+    std::error_code error;
+    if (name.empty() && std::filesystem::exists(folder + "/" + file, error)) name = folder;
+  }
+  if (name.empty() && config.vocab_size == ByteTokenizer().vocab_size()) name = "bytes";
+  require(!name.empty(), kName,
+          "the model in {} has a vocabulary of {} tokens, and there is no vocab.json or "
+          "tokenizer.json beside it; name the folder that has one with --tokenizer",
+          folder, config.vocab_size);
+  std::shared_ptr<const Tokenizer> tokenizer = load_tokenizer(name);
+  require(
+      tokenizer->vocab_size() <= config.vocab_size, kName,
+      "the tokenizer {} has {} tokens, but the model in {} knows {}; choose the one that it was "
+      "trained with",
+      name, tokenizer->vocab_size(), folder, config.vocab_size);
+  return tokenizer;
+}
 
-// The place where the tokenizer is chosen.
-TextCodec codec_for(const GPTConfig& config) {
-  const std::int64_t bytes = ByteTokenizer().vocab_size();
-  require(config.vocab_size == bytes, kName,
-          "the model has a vocabulary of {} tokens, but text is read as bytes, of which there are "
-          "{}",
-          config.vocab_size, bytes);
-  return {[](const std::string& text) {
-            const std::vector<std::uint16_t> tokens = ByteTokenizer().encode(text);
-            return Tokens(tokens.begin(), tokens.end());
-          },
-          [](std::int32_t token) {
-            return ByteTokenizer().decode({static_cast<std::uint16_t>(token)});
-          },
-          std::nullopt};
+Tokens encode(const Tokenizer& tokenizer, const std::string& text) {
+  const std::vector<TokenId> tokens = tokenizer.encode(text);
+  return Tokens(tokens.begin(), tokens.end());
+}
+
+// A model may have more ids than its tokenizer has tokens: they have no text.
+std::string_view bytes_of(const Tokenizer& tokenizer, std::int32_t token) {
+  return token < tokenizer.vocab_size() ? tokenizer.bytes_of(static_cast<TokenId>(token))
+                                        : std::string_view();
 }
 
 // `path` if it has a model, else the newest checkpoint of the run there.
@@ -86,17 +97,17 @@ std::optional<Tokens> shared(const std::optional<Tokens>& tokens, Communicator& 
 // One rank's part of the program. Rank 0 reads and prints.
 class TextGeneration {
  public:
-  TextGeneration(const GenerateOptions& options, const TextCodec& codec, const GPTModel& model,
+  TextGeneration(const GenerateOptions& options, const Tokenizer& tokenizer, const GPTModel& model,
                  Communicator& world)
       : options_(options),
-        codec_(codec),
+        tokenizer_(&tokenizer),
         world_(world),
         generator_(model, model.config().max_position_embeddings,
                    (model.config().max_position_embeddings + 1) / 2) {}
 
   void continue_prompt() {
     std::optional<Tokens> prompt;
-    if (leads()) prompt = codec_.encode(read_prompt(options_));
+    if (leads()) prompt = encode(*tokenizer_, read_prompt(options_));
     prompt = shared(prompt, world_);
     for (std::int64_t sample = 0; sample < options_.num_samples; ++sample) {
       if (options_.num_samples > 1) {
@@ -144,24 +155,24 @@ class TextGeneration {
   std::optional<Tokens> next_line() {
     std::optional<Tokens> tokens;
     std::string line;
-    if (leads() && std::getline(std::cin, line)) tokens = codec_.encode(line);
+    if (leads() && std::getline(std::cin, line)) tokens = encode(*tokenizer_, line);
     return shared(tokens, world_);
   }
 
   void continue_once(const Tokens& prompt, std::int64_t sample, bool echo) {
     PrintableStream stream;
     if (echo) {
-      for (std::int32_t token : prompt) print(stream.add(codec_.bytes_of(token)));
+      for (std::int32_t token : prompt) print(stream.add(bytes_of(*tokenizer_, token)));
     }
     GenerationOptions generation;
     generation.sampling = options_.sampling;
     generation.seed = seed_of(sample);
     generation.max_new_tokens = options_.max_new_tokens;
-    generation.stop_token = codec_.end_of_text;
+    if (const auto end = tokenizer_->end_of_text()) generation.stop_token = *end;
     bool first = true;
     Clock::time_point before = Clock::now();
     generator_.generate(prompt, generation, [&](std::int32_t token) {
-      print(stream.add(codec_.bytes_of(token)));
+      print(stream.add(bytes_of(*tokenizer_, token)));
       const Clock::time_point now = Clock::now();
       (first ? first_seconds_ : later_seconds_) +=
           std::chrono::duration<double>(now - before).count();
@@ -173,7 +184,7 @@ class TextGeneration {
   }
 
   const GenerateOptions& options_;
-  const TextCodec& codec_;
+  const Tokenizer* tokenizer_;
   Communicator& world_;
   Generator generator_;
   double first_seconds_ = 0.0, later_seconds_ = 0.0;
@@ -187,16 +198,17 @@ void run_generation(const GenerateOptions& options, Processes& processes) {
   require(options.tp == 0 || options.tp == tp, kName,
           "--tp={}, but {} ranks were started; leave --tp out, or start {}", options.tp, tp,
           options.tp);
-  const Gpt2Folder folder(model_folder(options.model));
+  const std::string path = model_folder(options.model);
+  const Gpt2Folder folder(path);
   folder.config().validate(tp);
-  const TextCodec codec = codec_for(folder.config());
+  const std::shared_ptr<const Tokenizer> tokenizer = tokenizer_for(options, path, folder.config());
   const std::vector<Device> devices = devices_of_ranks(options.device, tp, processes);
   std::string summary;
   processes.run_ranks({devices, options.threads}, [&](Communicator& world) {
     set_allow_tf32(options.device.tf32);
     GPTModel model(folder.config(), world, {dtype_of(options.device), devices[world.rank()]});
     read_weights(model, folder);
-    TextGeneration generation(options, codec, model, world);
+    TextGeneration generation(options, *tokenizer, model, world);
     if (options.interactive) {
       generation.continue_lines();
     } else {

@@ -36,7 +36,7 @@ void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& chang
   const std::string names = CLI::detail::join(gpt_preset_names(), ", ");
   app.add_option("--preset", options.preset,
                  "Shape to start from, which the options below change: " + names +
-                     ". The vocabulary is the tokenizer's: 256 bytes")
+                     ". The vocabulary is the data's")
       ->check(CLI::IsMember(gpt_preset_names()))
       ->capture_default_str()
       ->group(kModelGroup);
@@ -115,10 +115,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
       ->capture_default_str()
       ->group("Layout");
   add_device_options(app, options.device, "Layout");
-  app.add_option("--data", options.data,
-                 "Text file, or folder of text files (default: the C++ source of Eigen). The last "
-                 "tenth is held out")
-      ->group("Data");
+  add_data_options(app, options.data, "Data");
   integer("Data", "--batch-size", options.batch_size, 1, "Sequences per step");
   app.add_option("--seq-len", dependent.seq_len,
                  "Tokens of a sequence (default: 128, or the longest that the model takes)")
@@ -172,19 +169,24 @@ void validate(const TrainOptions& options) {
   require(options.schedule.minimum <= options.schedule.peak, "train",
           "--min-lr {} is above --lr {}; lower the first or raise the second",
           options.schedule.minimum, options.schedule.peak);
-  require(options.model.vocab_size >= 256, "train",
-          "the model of {} has a vocabulary of {}, but tokens are the 256 bytes", options.preset,
-          options.model.vocab_size);
 }
 
 // The shape to start from. That of a model on disk comes with its vocabulary.
 GPTConfig starting_model(TrainOptions& options) {
   const CheckpointOptions& checkpoints = options.checkpoints;
   if (!checkpoints.init.empty()) options.preset = checkpoints.init;
-  if (!checkpoints.resume.empty()) return read_gpt_config(checkpoints.resume);
-  if (!checkpoints.init.empty()) return read_gpt_config(checkpoints.init);
-  GPTConfig config = gpt_preset(options.preset);
-  config.vocab_size = 256;
+  const std::string& start = checkpoints.resume.empty() ? checkpoints.init : checkpoints.resume;
+  const std::int64_t tokens = vocab_size_of(options.data);
+  if (start.empty()) {
+    GPTConfig config = gpt_preset(options.preset);
+    config.vocab_size = tokens;
+    return config;
+  }
+  const GPTConfig config = read_gpt_config(start);
+  require(config.vocab_size >= tokens, "train",
+          "the model in {} has a vocabulary of {}, but the data's tokens are {}; choose the "
+          "--tokenizer that the model was trained with",
+          start, config.vocab_size, tokens);
   return config;
 }
 
@@ -220,7 +222,7 @@ std::string dated_folder() {
 
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options) {
   CLI::App app(
-      "Trains a GPT on text, one token per byte. Without any option: a small model on the C++ "
+      "Trains a GPT on text or on token files. Without any option: a small model on the C++ "
       "source\nof Eigen, in about two minutes on two cores.\n"
       "Example: --tp=2 --data=my_notes/ --steps=2000 --out=runs/notes\n"
       "Stopped, by Ctrl-C for example, it goes on with: --resume=runs/notes",
@@ -242,10 +244,10 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
   complete_checkpoint_options(app, options.out, options.checkpoints);
+  resolve_paths(options.data);
   options.model = starting_model(options);
   apply_changes(changes, options.model);
   apply_dependent(dependent, options);
-  if (!options.data.empty()) options.data = user_path(options.data);
   validate(options);
   options.config = config_text(app, resolved(options), {"out", "resume"});
   return true;

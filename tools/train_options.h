@@ -7,6 +7,7 @@
 #include "nn/optim/adamw.h"
 #include "nn/optim/learning_rate_schedule.h"
 #include "tools/checkpoint_options.h"
+#include "tools/data_options.h"
 #include "tools/device_options.h"
 #include "tools/layout_options.h"
 
@@ -23,7 +24,7 @@ struct TrainOptions {
   TrainingLayout layout;  ///< see add_layout_options()
   int threads = 0;        ///< per rank; 0: an equal share of the cores
 
-  std::string data;              ///< file or folder; empty: the C++ source of Eigen
+  DataOptions data;
   std::int64_t batch_size = 16;  ///< sequences per step, over all micro-batches
   std::int64_t seq_len = 128;    ///< tokens of a sequence
   std::int64_t grad_accum = 1;   ///< micro-batches that a step's batch is split into

@@ -4,8 +4,6 @@
 #include <optional>
 
 #include "data/batch_sampler.h"
-#include "data/byte_tokenizer.h"
-#include "data/text.h"
 #include "parallel/launch.h"
 #include "tensor/matmul_precision.h"
 #include "tools/printable_text.h"
@@ -19,8 +17,7 @@
 namespace shardgrad {
 namespace {
 
-constexpr double kHeldOutFraction = 0.1;
-constexpr std::int64_t kPromptBytes = 32;
+constexpr std::int64_t kPromptTokens = 32;
 
 // So many steps in a row whose gradients are not finite end the run.
 constexpr std::int64_t kMostSkippedInARow = 10;
@@ -71,10 +68,11 @@ class Trainer {
   }
 
   // A sample that continues the beginning of the held-out text.
-  std::string sample(const TokenDataset& held_out) const {
-    const TokenDataset start = held_out.slice(0, std::min(kPromptBytes, held_out.size()));
-    const std::vector<std::uint16_t> prompt(start.data(), start.data() + start.size());
-    return sample_text(training_.model(), ByteTokenizer().decode(prompt), options_.sample_tokens,
+  std::string sample(const TokenDataset& held_out, const Tokenizer& tokenizer) const {
+    std::vector<std::int32_t> prompt(
+        static_cast<std::size_t>(std::min(kPromptTokens, held_out.size())));
+    held_out.read(0, static_cast<std::int64_t>(prompt.size()), prompt.data());
+    return sample_text(training_.model(), tokenizer, prompt, options_.sample_tokens,
                        options_.seq_len, 0.8, options_.seed);
   }
 
@@ -96,7 +94,8 @@ class Trainer {
     const StepOutcome outcome =
         training_.step({step, metrics.learning_rate, options_.batch_size, options_.grad_accum},
                        [&](std::int64_t first, std::int64_t count) {
-                         return micro_batch_of(training_data_.training_batch(step, first, count));
+                         return micro_batch_of(training_data_.training_batch(
+                             step * options_.batch_size + first, count));
                        });
     const StepNumbers numbers = training_.numbers(outcome);
     metrics.loss = numbers.loss;
@@ -139,29 +138,8 @@ class Trainer {
   TrainerState state_;
 };
 
-// The text that the options name, as tokens. @throws Error when it is missing or too short.
-DatasetSplit load_data(const TrainOptions& options) {
-  const std::string path = options.data.empty() ? eigen_corpus_path() : options.data;
-  const TokenDataset all(ByteTokenizer().encode(read_text(path)));
-  DatasetSplit split = all.split(kHeldOutFraction);
-  const std::int64_t least = 10 * (options.seq_len + 1);
-  require(all.size() >= least, "train",
-          "{} has {} bytes, too few for --seq-len {}; give at least {}, or lower --seq-len", path,
-          all.size(), options.seq_len, least);
-  return split;
-}
-
-// "812,345".
-std::string grouped(std::int64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::ptrdiff_t at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), ",");
-  }
-  return digits;
-}
-
 void print_header(const TrainOptions& options, const std::vector<Device>& devices,
-                  const DatasetSplit& data, std::int64_t parameters, int threads, RunLog& log) {
+                  const std::string& data, std::int64_t parameters, int threads, RunLog& log) {
   const GPTConfig& model = options.model;
   const int cores = available_cores();
   const std::string reason =
@@ -176,9 +154,7 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
                       options.layout.to_string(), threads, threads == 1 ? "" : "s", cores,
                       describe(devices), reason, name_of(dtype_of(options.device)),
                       options.device.tf32 ? " with TF32 products" : ""));
-  log.say(fmt::format("data     {}: {} bytes to learn from, {} held out",
-                      options.data.empty() ? "the C++ source of Eigen" : options.data,
-                      grouped(data.training.size()), grouped(data.held_out.size())));
+  log.say("data     " + data);
   log.say(fmt::format("steps    {} of {} x {} = {} tokens, in {} micro-batch{}", options.steps,
                       options.batch_size, options.seq_len,
                       grouped(options.batch_size * options.seq_len), options.grad_accum,
@@ -200,7 +176,8 @@ void run_training(TrainOptions options, Processes& processes) {
   complete_layout(options.layout, world_size);
   options.layout.validate(options.model, options.batch_size, options.seq_len, options.grad_accum);
   const std::vector<Device> devices = devices_of_ranks(options.device, world_size, processes);
-  const DatasetSplit data = load_data(options);
+  const TrainingData loaded = load_training_data(options.data, options.seq_len);
+  const DatasetSplit& data = loaded.split;
   check_start(options);
   const StopSignals signals;
   const std::string settings = settings_text(options, describe(devices));
@@ -213,12 +190,12 @@ void run_training(TrainOptions options, Processes& processes) {
     set_allow_tf32(options.device.tf32);
     Trainer trainer(options, data, world, devices[world.rank()], own_log, settings);
     if (own_log != nullptr) {
-      print_header(options, devices, data, trainer.parameter_count(),
+      print_header(options, devices, loaded.description, trainer.parameter_count(),
                    processes.threads_per_rank(world_size, options.threads), *own_log);
     }
     const bool stopped = trainer.run();
-    if (stopped || options.sample_tokens == 0) return;
-    const std::string sample = trainer.sample(data.held_out);
+    if (stopped || options.sample_tokens == 0 || loaded.tokenizer == nullptr) return;
+    const std::string sample = trainer.sample(data.held_out, *loaded.tokenizer);
     if (own_log != nullptr) {
       own_log->say("\nA sample, continuing the first bytes of the held-out text:\n" +
                    printable(sample));

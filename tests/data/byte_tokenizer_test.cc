@@ -33,7 +33,7 @@ TEST(ByteTokenizer, SaysWhichTokenIsOutsideTheVocabulary) {
   EXPECT_EQ(error_of([] {
               ByteTokenizer{}.decode({1, 2, 256});
             }),
-            "[ByteTokenizer::decode] token 256 at position 2 is outside the vocabulary; expected 0 "
+            "[Tokenizer::decode] token 256 at position 2 is outside the vocabulary; expected 0 "
             "to 255");
 }
 
