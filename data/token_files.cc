@@ -22,7 +22,8 @@ std::int32_t integer_at(const unsigned char* bytes, std::int64_t offset) {
   return static_cast<std::int32_t>(value);
 }
 
-TokenLayout llm_c_layout(const unsigned char* bytes, std::int64_t size, const std::string& name) {
+TokenFileLayout llm_c_layout(const unsigned char* bytes, std::int64_t size,
+                             const std::string& name) {
   require(size >= kLlmCHeaderBytes, kWhere,
           "{} ends at offset {}, inside llm.c's header; expected {} bytes of it", name, size,
           kLlmCHeaderBytes);
@@ -47,8 +48,8 @@ const char* name_of(TokenFormat format) {
   return format == TokenFormat::NanoGpt ? "nanogpt" : "llmc";
 }
 
-TokenLayout token_layout(const unsigned char* bytes, std::int64_t size, const std::string& name,
-                         std::optional<TokenFormat> format) {
+TokenFileLayout token_layout(const unsigned char* bytes, std::int64_t size, const std::string& name,
+                             std::optional<TokenFormat> format) {
   if (!format) {
     // The magic number read as tokens has one above 50,256, which no file of GPT-2's begins with.
     const bool magic = size >= 4 && integer_at(bytes, 0) == kLlmCMagic;
@@ -84,7 +85,7 @@ TokenDataset open_token_files(const std::string& pattern, std::int64_t vocab_siz
   std::optional<TokenFormat> first;
   for (const std::string& path : paths) {
     const auto file = std::make_shared<const MappedFile>(path);
-    const TokenLayout layout = token_layout(file->data(), file->size(), path, format);
+    const TokenFileLayout layout = token_layout(file->data(), file->size(), path, format);
     if (!first) first = layout.format;
     require(layout.format == *first, kWhere,
             "{} is in the format {}, {} is in {}; expected one format for all", paths.front(),

@@ -24,7 +24,7 @@ constexpr std::int32_t kLlmCVersion = 1;
 constexpr std::int64_t kLlmCHeaderBytes = 256 * 4;
 
 /// Where the tokens of a file are.
-struct TokenLayout {
+struct TokenFileLayout {
   TokenFormat format = TokenFormat::NanoGpt;
   std::int64_t first_byte = 0;
   std::int64_t tokens = 0;
@@ -34,8 +34,8 @@ struct TokenLayout {
 /// told by the first four bytes unless it is given.
 /// @throws Error when the header is cut off or of another kind or version, or the size of the file
 /// does not go with it.
-TokenLayout token_layout(const unsigned char* bytes, std::int64_t size, const std::string& name,
-                         std::optional<TokenFormat> format = std::nullopt);
+TokenFileLayout token_layout(const unsigned char* bytes, std::int64_t size, const std::string& name,
+                             std::optional<TokenFormat> format = std::nullopt);
 
 /// The paths that a shell's pattern stands for (*, ?, [...]), in their bytes' order. A file of that
 /// very name comes first. Empty where there is nothing.
