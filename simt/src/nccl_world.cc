@@ -6,7 +6,6 @@
 
 #include "simt/src/error.h"
 #include "simt/src/memory.h"
-#include "simt/src/nccl_reduce.h"
 
 namespace simt {
 namespace {
