@@ -108,6 +108,10 @@ TEST_F(NcclProcesses, BFloat16IsSummedInFloatInTheOrderOfTheRanks) {
     DeviceArray<__nv_bfloat16> x(std::vector<__nv_bfloat16>{rank == 0 ? 256.0f : 1.0f});
     ncclAllReduce(x.data(), x.data(), 1, ncclBfloat16, ncclSum, comm, nullptr);
     EXPECT_EQ(static_cast<float>(x.get()[0]), 258.0f);
+    // Only in this order is there anything left.
+    DeviceArray<float> y(std::vector<float>{rank == 0 ? 1e8f : rank == 1 ? -1e8f : 1.0f});
+    ncclAllReduce(y.data(), y.data(), 1, ncclFloat32, ncclSum, comm, nullptr);
+    EXPECT_EQ(y.get()[0], 1.0f);
     ncclCommDestroy(comm);
   });
 }
