@@ -11,8 +11,9 @@ using ::testing::HasSubstr;
 class CollectivesTest : public ToolTest {
  protected:
   void expect_done(int processes, const std::string& scenario,
-                   const std::string& program = "tests/mpi/ranks") {
-    const Result result = mpirun(processes, program, {scenario}, folder_);
+                   const std::string& program = "tests/mpi/ranks",
+                   const std::vector<std::string>& options = {"--oversubscribe"}) {
+    const Result result = mpirun(processes, program, {scenario}, folder_, options);
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_EQ(result.err, "");
     EXPECT_EQ(count_of(result.out, scenario + ": " + std::to_string(processes) + " processes"), 1)
@@ -38,6 +39,16 @@ TEST_F(CollectivesTest, QueueBesideTheRank) { expect_done(3, "queue"); }
 
 TEST_F(CollectivesTest, CudaTensorsGoThroughTheHost) {
   expect_done(3, "collectives_on_a_gpu", "tests/mpi/ranks_on_simt");
+}
+
+TEST_F(CollectivesTest, NcclBetweenGpus) {
+  for (const bool deferred : {false, true}) {
+    for (int processes : {2, 3}) {
+      expect_done(processes, "collectives_on_gpus", "tests/mpi/ranks_on_simt",
+                  on_four_gpus(deferred));
+    }
+    expect_done(4, "groups_on_gpus", "tests/mpi/ranks_on_simt", on_four_gpus(deferred));
+  }
 }
 
 TEST_F(CollectivesTest, DifferentCallsAreErrors) {

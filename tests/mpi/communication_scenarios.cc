@@ -36,20 +36,34 @@ void check_equal(const Results& results, const Results& expected, int rank) {
 }
 
 // Runs `program` on the processes, and on as many threads of each.
-void compare(Processes& processes, Device device, const Program& program) {
-  const int ranks = processes.place().world_size, rank = processes.place().rank;
+void compare(Processes& processes, const std::vector<Device>& devices, CommunicatorBackend backend,
+             const Program& program) {
+  const int rank = processes.place().rank;
   Results results, expected;
   RunOptions options;
-  options.devices.assign(ranks, device);
+  options.devices = devices;
   options.intra_op_threads = 1;
   options.backend = CommunicatorBackend::Thread;
   run_ranks(options, [&](Communicator& world) {
     Results own = program(world);
     if (world.rank() == rank) expected = std::move(own);
   });
+  options.backend = backend;
   processes.run_ranks(options, [&](Communicator& world) { results = program(world); });
   check_equal(results, expected, rank);
 }
+
+void compare(Processes& processes, Device device, const Program& program) {
+  compare(processes, std::vector<Device>(processes.place().world_size, device),
+          CommunicatorBackend::Thread, program);
+}
+
+// Over NCCL, each rank on a GPU of its own.
+void compare_on_gpus(Processes& processes, const Program& program) {
+  compare(processes, gpus_of_ranks(processes), CommunicatorBackend::Nccl, program);
+}
+
+Device gpu_of(const Communicator& world) { return {DeviceType::Cuda, world.rank()}; }
 
 // One of each collective on tensors of one dtype and size.
 void all_collectives(Communicator& group, int seed, std::int64_t size, DType dtype, Device device,
@@ -116,25 +130,37 @@ void collectives_on_a_gpu(Processes& processes) {
   compare(processes, gpu, [&](Communicator& world) { return sizes_and_dtypes(world, gpu, 2001); });
 }
 
+void collectives_on_gpus(Processes& processes) {
+  compare_on_gpus(
+      processes, [](Communicator& world) { return sizes_and_dtypes(world, gpu_of(world), 70003); });
+}
+
 // Groups of neighbours, of every other rank, in reverse order, and groups of groups.
+Results groups_of_ranks(Communicator& world, Device device, int rounds) {
+  Results results;
+  const int rank = world.rank();
+  const auto neighbours = world.split(rank / 2, 0);
+  const auto others = world.split(rank % 2, -rank);
+  const auto alone = others->split(others->rank(), 0);
+  for (Communicator* group : {neighbours.get(), others.get(), alone.get(), &world}) {
+    all_collectives(*group, rank, 1000, DType::BFloat16, device, results);
+    results.push_back(Tensor::from<std::int32_t>({group->rank(), group->world_size()}, {2}));
+  }
+  for (int round = 0; round < rounds; ++round) {
+    const auto group = world.split((rank + round) % 2, 0);
+    results.push_back(input_of(rank, {5}, DType::Float32, device));
+    group->all_reduce(results.back());
+  }
+  return results;
+}
+
 void groups(Processes& processes) {
-  compare(processes, {}, [](Communicator& world) {
-    Results results;
-    const int rank = world.rank();
-    const auto neighbours = world.split(rank / 2, 0);
-    const auto others = world.split(rank % 2, -rank);
-    const auto alone = others->split(others->rank(), 0);
-    for (Communicator* group : {neighbours.get(), others.get(), alone.get(), &world}) {
-      all_collectives(*group, rank, 1000, DType::BFloat16, {}, results);
-      results.push_back(Tensor::from<std::int32_t>({group->rank(), group->world_size()}, {2}));
-    }
-    for (int round = 0; round < 50; ++round) {
-      const auto group = world.split((rank + round) % 2, 0);
-      results.push_back(input_of(rank, {5}, DType::Float32, {}));
-      group->all_reduce(results.back());
-    }
-    return results;
-  });
+  compare(processes, {}, [](Communicator& world) { return groups_of_ranks(world, {}, 50); });
+}
+
+void groups_on_gpus(Processes& processes) {
+  compare_on_gpus(processes,
+                  [](Communicator& world) { return groups_of_ranks(world, gpu_of(world), 10); });
 }
 
 // Each rank's threads communicate at the same time, each in a group of its own.
@@ -193,6 +219,8 @@ std::map<std::string, Scenario> communication_scenarios() {
           {"large", large},
           {"groups", groups},
           {"collectives_on_a_gpu", collectives_on_a_gpu},
+          {"collectives_on_gpus", collectives_on_gpus},
+          {"groups_on_gpus", groups_on_gpus},
           {"threads", threads},
           {"queue", queue},
           {"cores", cores}};

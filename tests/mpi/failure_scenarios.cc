@@ -99,6 +99,43 @@ void killed(Processes& processes) {
   });
 }
 
+// The same while GPUs communicate: rank 1 throws or is killed at some point or other.
+void throw_on_gpus(Processes& processes) {
+  run_on_gpus(processes, [](Communicator& world) {
+    Tensor x = Tensor::full({100000}, 1.0, DType::Float32, {DeviceType::Cuda, world.rank()});
+    for (int round = 0;; ++round) {
+      if (world.rank() == 1 && round == 5) throw std::runtime_error("boom");
+      world.all_reduce(x);
+    }
+  });
+}
+
+// Rank 1 meets the others, and then cannot take part: they wait in NCCL.
+void throw_inside_a_call_on_gpus(Processes& processes) {
+  run_on_gpus(processes, [](Communicator& world) {
+    const bool odd = world.rank() == 1;
+    Tensor x = Tensor::full({100}, 1.0, DType::Float32, {DeviceType::Cuda, odd ? 0 : world.rank()});
+    world.all_reduce(x);
+    x.to(Device{});
+    world.all_reduce(x);
+  });
+}
+
+void killed_on_gpus(Processes& processes) {
+  run_on_gpus(processes, [](Communicator& world) {
+    Tensor x = Tensor::full({1000000}, 1.0, DType::Float32, {DeviceType::Cuda, world.rank()});
+    world.all_reduce(x);
+    std::thread killer;
+    if (world.rank() == 1) {
+      killer = std::thread([] {
+        sleep_ms(100);
+        std::raise(SIGKILL);
+      });
+    }
+    for (;;) world.all_reduce(x);
+  });
+}
+
 void early_return(Processes& processes) {
   run(processes, [](Communicator& world) {
     if (world.rank() == 1) return;
@@ -143,6 +180,9 @@ std::map<std::string, Scenario> failure_scenarios() {
           {"throw_on_one_before_the_run", throw_on_one_before_the_run},
           {"caught", caught},
           {"killed", killed},
+          {"throw_on_gpus", throw_on_gpus},
+          {"throw_inside_a_call_on_gpus", throw_inside_a_call_on_gpus},
+          {"killed_on_gpus", killed_on_gpus},
           {"early_return", early_return},
           {"early_return_from_group", early_return_from_group},
           {"early_return_of_the_done", early_return_of_the_done}};

@@ -12,9 +12,10 @@ using ::testing::Not;
 class FailureTest : public ToolTest {
  protected:
   // What four processes leave that are expected to fail in less than ten seconds.
-  Result run_and_fail(const std::string& scenario, const std::string& program = "tests/mpi/ranks") {
+  Result run_and_fail(const std::string& scenario, const std::string& program = "tests/mpi/ranks",
+                      const std::vector<std::string>& options = {"--oversubscribe"}) {
     const auto start = std::chrono::steady_clock::now();
-    Result result = mpirun(4, program, {scenario}, folder_);
+    Result result = mpirun(4, program, {scenario}, folder_, options);
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)) << scenario;
     EXPECT_GT(result.status, 0) << scenario;
     return result;
@@ -61,6 +62,26 @@ TEST_F(FailureTest, AKilledRank) {
   const Result result = run_and_fail("killed");
   EXPECT_THAT(result.err, HasSubstr("rank 1"));
   EXPECT_THAT(result.err, HasSubstr("signal 9"));
+}
+
+TEST_F(FailureTest, OfARankWithAGpu) {
+  for (const bool deferred : {false, true}) {
+    const auto run_on_gpus = [&](const std::string& scenario) {
+      return run_and_fail(scenario, "tests/mpi/ranks_on_simt", on_four_gpus(deferred));
+    };
+    const Result thrown = run_on_gpus("throw_on_gpus");
+    EXPECT_EQ(thrown.status, 1);
+    EXPECT_EQ(count_of(thrown.err, "ranks: error: "), 1) << thrown.err;
+    EXPECT_THAT(thrown.err, HasSubstr("ranks: error: rank 1 failed: boom\n"));
+
+    const Result inside = run_on_gpus("throw_inside_a_call_on_gpus");
+    EXPECT_EQ(inside.status, 1);
+    EXPECT_EQ(count_of(inside.err, "ranks: error: "), 1) << inside.err;
+    EXPECT_THAT(inside.err, HasSubstr("ranks: error: rank 1 failed: [all_reduce]"));
+
+    const Result killed = run_on_gpus("killed_on_gpus");
+    EXPECT_THAT(killed.err, HasSubstr("signal 9"));
+  }
 }
 
 TEST_F(FailureTest, ARankThatReturnsEarly) {

@@ -29,6 +29,13 @@ inline Result run_ranks_program(int processes, const std::string& name, const st
   return mpirun(processes, "tests/mpi/ranks", {name}, folder, options);
 }
 
+/// Options for programs on simt, with a GPU for each of four ranks, whose streams work at once or
+/// as late as they may.
+inline std::vector<std::string> on_four_gpus(bool deferred) {
+  return {"--oversubscribe", "-x", "SIMT_DEVICES=4", "-x",
+          deferred ? "SIMT_DEFERRED=1" : "SIMT_DEFERRED=0"};
+}
+
 /// How often `part` occurs in `text`.
 inline int count_of(const std::string& text, const std::string& part) {
   int count = 0;

@@ -8,6 +8,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class TrainTest : public ToolTest {
  protected:
@@ -50,6 +51,30 @@ TEST_F(TrainTest, FourProcessesAreTwoCopiesOfTwoShards) {
   EXPECT_EQ(processes.status, 0) << processes.err;
   EXPECT_EQ(metrics(folder_ + "/threads").size(), 4u);
   EXPECT_EQ(metrics(folder_ + "/processes"), metrics(folder_ + "/threads"));
+}
+
+// Each of the processes has a GPU, and NCCL connects them.
+TEST_F(TrainTest, ProcessesWithGpusTrainAsThreadsDo) {
+  std::vector<std::string> threads =
+      tiny({"--device=cuda", "--tp=2", "--steps=3", "--out=threads"});
+  std::vector<std::string> processes = threads;
+  processes.back() = "--out=processes";
+  const Result expected = run("tests/mpi/train_on_simt", threads, folder_);
+  EXPECT_EQ(expected.status, 0) << expected.err;
+  const Result result = mpirun(2, "tests/mpi/train_on_simt", processes, folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(metrics(folder_ + "/threads").size(), 3u);
+  EXPECT_EQ(metrics(folder_ + "/processes"), metrics(folder_ + "/threads"));
+  EXPECT_THAT(result.out, HasSubstr("; 2 x ")) << result.out;
+  EXPECT_THAT(result.out, Not(HasSubstr("shared by")));
+  // More ranks than GPUs: they share them, and what they compute is copied through the host.
+  processes.back() = "--out=sharing";
+  const Result sharing = mpirun(2, "tests/mpi/train_on_simt", processes, folder_,
+                                {"--oversubscribe", "-x", "SIMT_DEVICES=1"});
+  EXPECT_EQ(sharing.status, 0) << sharing.err;
+  EXPECT_THAT(sharing.out, HasSubstr(", shared by 2 ranks"));
+  EXPECT_EQ(metrics(folder_ + "/sharing"), metrics(folder_ + "/threads"));
 }
 
 TEST_F(TrainTest, ForwardOfProcesses) {
