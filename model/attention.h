@@ -1,8 +1,10 @@
 // Multi-head self-attention, its heads split over the ranks.
 #pragma once
 
+#include "autograd/functions/attention.h"
 #include "model/gpt_config.h"
 #include "model/gpt_parallelism.h"
+#include "model/key_value_cache.h"
 #include "nn/dropout.h"
 #include "parallel/column_parallel_linear.h"
 #include "parallel/row_parallel_linear.h"
@@ -24,7 +26,13 @@ class MultiHeadSelfAttention : public Module {
   /// others, or undefined.
   Variable forward(Variable x, const Tensor& key_padding_mask, const ForwardContext& context) const;
 
+  /// The same of the newest tokens [B*Q, d_model] alone, without dropout: their keys and values go
+  /// into `cache`, which has those of the tokens before. Nothing is recorded for a backward pass.
+  Variable forward_cached(Variable x, CachedLayer cache) const;
+
  private:
+  AttentionShape shape_of(std::int64_t batch, std::int64_t tokens) const;
+
   std::int64_t n_heads_;
   std::int64_t local_heads_;
   std::int64_t first_head_;

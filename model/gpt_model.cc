@@ -28,11 +28,11 @@ void require_shape(const Tensor& tensor, const Shape& shape, const char* what) {
 }
 
 // Of each row of [B*T] in [first_row, first_row + rows) its place in its sequence.
-Tensor positions(std::int64_t first_row, std::int64_t rows, std::int64_t tokens) {
+Tensor positions(std::int64_t first_row, std::int64_t rows, const ForwardContext& context) {
   Tensor ids = Tensor::empty({rows}, DType::Int32);
   std::int32_t* id = ids.data<std::int32_t>();
   for (std::int64_t i = 0; i < rows; ++i) {
-    id[i] = static_cast<std::int32_t>((first_row + i) % tokens);
+    id[i] = static_cast<std::int32_t>(context.first_position + (first_row + i) % context.tokens);
   }
   return ids;
 }
@@ -46,6 +46,14 @@ Tensor shifted(const Tensor& labels) {
     target[i] = (i + 1) % tokens == 0 ? kIgnoreIndex : target[i + 1];
   }
   return targets;
+}
+
+// The last row of each of `batch` sequences in x [B*T, D]: [B, D].
+Variable last_rows(const Variable& x, std::int64_t batch) {
+  const std::int64_t tokens = x.size(0) / batch, width = x.size(1);
+  if (tokens == 1) return x;
+  const Tensor rows = x.value().reshape({batch, tokens, width}).slice(1, tokens - 1, 1);
+  return Variable(rows.contiguous().reshape({batch, width}));
 }
 
 }  // namespace
@@ -104,8 +112,8 @@ ForwardContext GPTModel::layer_context(const Tensor& input_ids, ForwardContext c
 Variable GPTModel::embeddings(const Tensor& input_ids, const ForwardContext& context) const {
   const Tensor ids = input_ids.contiguous().reshape({input_ids.numel()});
   const Variable words = token_embedding_.forward(ids, context.layout);
-  const Variable places = position_embedding_.forward(
-      positions(context.first_slice_row, words.size(0), context.tokens));
+  const Variable places =
+      position_embedding_.forward(positions(context.first_slice_row, words.size(0), context));
   return embedding_dropout_.forward(add(words, places), context);
 }
 
@@ -151,6 +159,40 @@ Variable GPTModel::loss(const Tensor& input_ids, const Tensor& targets,
   return vocab_parallel_cross_entropy(local_logits(hidden_states(input_ids, {}, inner), inner),
                                       targets.contiguous().reshape({targets.numel()}),
                                       config_.vocab_size, tensor_parallel_, options);
+}
+
+KeyValueCache GPTModel::make_cache(std::int64_t batch, std::int64_t capacity) const {
+  require(capacity <= config_.max_position_embeddings, kName,
+          "a cache for {} tokens is longer than max_position_embeddings {}", capacity,
+          config_.max_position_embeddings);
+  const Tensor& like = head_->variable.value();
+  return KeyValueCache(
+      {config_.n_layers, batch, capacity, 2 * config_.d_model / tensor_parallel_.world_size()},
+      like.dtype(), like.device());
+}
+
+Tensor GPTModel::next_token_logits(const Tensor& input_ids, KeyValueCache& cache) const {
+  const NoGradGuard no_graph;  // so that the tokens are not sliced either
+  ForwardContext context = layer_context(input_ids, {});
+  context.first_position = cache.length();
+  const std::int64_t batch = input_ids.size(0);
+  require(batch == cache.batch(), kName, "input_ids has {} sequences, but the cache {}", batch,
+          cache.batch());
+  require(context.tokens <= cache.capacity() - cache.length(), kName,
+          "{} more tokens do not fit into a cache that has {} and room for {}; truncate it first",
+          context.tokens, cache.length(), cache.capacity());
+  ResidualStream stream;
+  stream.value = embeddings(input_ids, context);
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    stream = blocks_[layer]->forward_cached(std::move(stream),
+                                            cache.layer(static_cast<std::int64_t>(layer)), context);
+  }
+  cache.set_length(cache.length() + context.tokens);
+  stream.value = last_rows(stream.value, batch);
+  stream.branch = last_rows(stream.branch, batch);
+  const Variable local = local_logits(final_norm_.forward(stream), context);
+  return first_columns(gather_from_tensor_parallel(local, tensor_parallel_), config_.vocab_size)
+      .value();
 }
 
 }  // namespace shardgrad

@@ -6,6 +6,7 @@
 
 #include "model/gpt_config.h"
 #include "model/gpt_parallelism.h"
+#include "model/key_value_cache.h"
 #include "model/transformer_block.h"
 #include "nn/embedding.h"
 #include "parallel/vocab_parallel.h"
@@ -46,6 +47,18 @@ class GPTModel : public Module {
   /// Nothing of the logits is gathered.
   Variable loss(const Tensor& input_ids, const Tensor& targets, const ForwardContext& context,
                 const CrossEntropyOptions& options = {}) const;
+
+  /// An empty cache of `batch` sequences of up to `capacity` tokens, for this rank's heads.
+  /// @throws Error when capacity is more than max_position_embeddings.
+  KeyValueCache make_cache(std::int64_t batch, std::int64_t capacity) const;
+
+  /// The logits of what follows input_ids [B, Q], the next tokens of the sequences in `cache`,
+  /// which are added to it: [B, vocab_size] on the model's device, the same bits on every rank.
+  /// Tokens that are in the cache already are not computed again, and of the new ones no logits but
+  /// those of the last, of which the ranks gather one row a sequence. No dropout, no graph.
+  /// @throws Error as forward(), and when the cache has no room for Q more tokens or was made for
+  /// another batch.
+  Tensor next_token_logits(const Tensor& input_ids, KeyValueCache& cache) const;
 
  private:
   // `context` for the layers, completed with what the input's shape [B, T] says.

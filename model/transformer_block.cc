@@ -44,8 +44,19 @@ ResidualStream TransformerBlock::forward(ResidualStream stream, const Tensor& ke
 
 ResidualStream TransformerBlock::compute(ResidualStream stream, const Tensor& key_padding_mask,
                                          const ForwardContext& context) const {
-  const std::int64_t d_model = stream.value.size(1);
   stream.branch = attention_.forward(attention_norm_.forward(stream), key_padding_mask, context);
+  return add_feed_forward(std::move(stream), context);
+}
+
+ResidualStream TransformerBlock::forward_cached(ResidualStream stream, const CachedLayer& cache,
+                                                const ForwardContext& context) const {
+  stream.branch = attention_.forward_cached(attention_norm_.forward(stream), cache);
+  return add_feed_forward(std::move(stream), context);
+}
+
+ResidualStream TransformerBlock::add_feed_forward(ResidualStream stream,
+                                                  const ForwardContext& context) const {
+  const std::int64_t d_model = stream.value.size(1);
   stream.mask = attention_dropout_.token_mask(context, d_model);
   stream.branch = feed_forward_.forward(feed_forward_norm_.forward(stream), context.layout);
   stream.mask = feed_forward_dropout_.token_mask(context, d_model);

@@ -21,9 +21,15 @@ class TransformerBlock : public Module {
   ResidualStream forward(ResidualStream stream, const Tensor& key_padding_mask,
                          const ForwardContext& context) const;
 
+  /// The same of the newest tokens alone; see MultiHeadSelfAttention::forward_cached().
+  ResidualStream forward_cached(ResidualStream stream, const CachedLayer& cache,
+                                const ForwardContext& context) const;
+
  private:
   ResidualStream compute(ResidualStream stream, const Tensor& key_padding_mask,
                          const ForwardContext& context) const;
+  // What comes after the attention, whose output is the stream's branch.
+  ResidualStream add_feed_forward(ResidualStream stream, const ForwardContext& context) const;
 
   Recompute recompute_;
   LayerNorm attention_norm_;

@@ -23,6 +23,8 @@ struct ForwardContext {
 
   // What the model sets.
   std::int64_t tokens = 1;  ///< T, tokens of a sequence
+  /// Of a sequence's first token; above 0 the tokens before are in a key-value cache.
+  std::int64_t first_position = 0;
   TokenLayout layout = TokenLayout::Replicated;
   std::int64_t first_slice_row = 0;  ///< of [B*T], where this rank's slice begins; 0 if Replicated
 

@@ -74,11 +74,10 @@ CommunicatorBackend choose_backend(const std::vector<Device>& devices,
   return requested;
 }
 
-std::unique_ptr<Communicator> make_communicator(
-    CommunicatorBackend backend, Device device,
-    std::unique_ptr<HostCommunicator> thread_communicator) {
-  if (backend == CommunicatorBackend::Thread) return thread_communicator;
-  return cuda::make_nccl_communicator(std::move(thread_communicator), device);
+std::unique_ptr<Communicator> make_communicator(CommunicatorBackend backend, Device device,
+                                                std::unique_ptr<HostCommunicator> host) {
+  if (backend == CommunicatorBackend::Thread) return host;
+  return cuda::make_nccl_communicator(std::move(host), device);
 }
 
 }  // namespace shardgrad

@@ -1,4 +1,4 @@
-// Which communicator the ranks of one process get.
+// Which communicator the ranks of a run get.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace shardgrad {
 
-/// What carries tensors between ranks that are threads of one process.
+/// What carries tensors between ranks. See Processes for what it means when they are processes.
 enum class CommunicatorBackend {
   Auto,    ///< NCCL where each rank has a GPU of its own and NCCL is there, else Thread
   Thread,  ///< the ranks use each other's memory: CPUs, one GPU for several ranks, some GPUs
@@ -28,9 +28,8 @@ CommunicatorBackend choose_backend(const std::vector<Device>& devices,
                                    CommunicatorBackend requested);
 
 /// The communicator of a rank on `device`, for the backend that choose_backend() has chosen. Called
-/// by each rank on its own thread; `thread_communicator` connects the ranks' threads.
-std::unique_ptr<Communicator> make_communicator(
-    CommunicatorBackend backend, Device device,
-    std::unique_ptr<HostCommunicator> thread_communicator);
+/// by each rank on its own thread; `host` connects the ranks without NCCL.
+std::unique_ptr<Communicator> make_communicator(CommunicatorBackend backend, Device device,
+                                                std::unique_ptr<HostCommunicator> host);
 
 }  // namespace shardgrad

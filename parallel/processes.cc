@@ -1,5 +1,7 @@
 #include "parallel/processes.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -35,6 +37,7 @@ CommunicatorBackend choose_process_backend(const RunOptions& options, const Proc
 }  // namespace
 
 Processes::Processes(const LaunchEnvironment& started) {
+  place_.cores = available_cores();
   if (started.launcher.empty()) return;
   require(mpi_linked(), kWhere,
           "{} has started this program as one of several processes, but it was built without MPI; "
@@ -51,7 +54,7 @@ Processes::Processes(const LaunchEnvironment& started) {
 
 Processes::~Processes() {
   if (link_ != nullptr && !link_->failure().empty()) {
-    report(program_invocation_short_name, link_->failure());
+    end_after_failure(program_invocation_short_name, link_->failure());
   }
 }
 
@@ -98,12 +101,13 @@ void Processes::report(const char* program, const std::string& message) noexcept
     return;
   }
   link_->fail(message);
-  if (link_->has_to_report()) {
-    // What fails on every rank is reported by rank 0, in the words of a run without MPI.
-    const std::string rank =
-        place_.rank > 0 ? fmt::format("rank {} failed: ", place_.rank) : std::string();
-    std::fprintf(stderr, "%s: error: %s%s\n", program, rank.c_str(), message.c_str());
-  }
+  // What fails on every rank is reported by rank 0, in the words of a run without MPI.
+  end_after_failure(
+      program, place_.rank > 0 ? fmt::format("rank {} failed: {}", place_.rank, message) : message);
+}
+
+void Processes::end_after_failure(const char* program, const std::string& line) noexcept {
+  if (link_->has_to_report()) std::fprintf(stderr, "%s: error: %s\n", program, line.c_str());
   std::fflush(nullptr);
   link_->end_all(1);
 }

@@ -35,10 +35,11 @@ class ProcessLink {
   /// The communicator of all processes, for one run. The link must outlive it.
   virtual std::unique_ptr<HostCommunicator> world() = 0;
 
-  /// Returns when no communicator of any process is left. @throws Error when a rank fails.
+  /// Ends this rank's part of the run: its communicators are of no use any more. Returns when every
+  /// rank has done so. @throws Error when one fails.
   virtual void wait_for_all() = 0;
 
-  /// Says that this rank has failed, unless another did before.
+  /// Says that this rank has failed. Nothing new if the reason is another rank's failure.
   virtual void fail(const std::string& reason) noexcept = 0;
 
   /// "rank 1 failed: ...", or "" while no rank has.
@@ -89,6 +90,8 @@ class Processes {
   /// As run_ranks() of launch.h when the ranks are threads. Under MPI, runs `body` for this
   /// process's rank, on the calling thread, and returns when every rank has finished.
   /// `options.devices` has the device of every rank; indices count the GPUs of that rank's node.
+  /// The backend Thread stands for MPI, which copies CUDA tensors through the host, and Auto for
+  /// NCCL where each rank has a GPU of its own, else MPI.
   ///
   /// If a rank throws, the others' calls throw Error, and the first exception is rethrown in its
   /// process. The job is then lost: what remains is to report(), or to end.
@@ -103,6 +106,8 @@ class Processes {
   ~Processes();
 
  private:
+  void end_after_failure(const char* program, const std::string& line) noexcept;
+
   std::unique_ptr<ProcessLink> link_;  // null when the ranks are threads
   ProcessPlace place_;
 };

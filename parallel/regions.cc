@@ -7,10 +7,15 @@ namespace {
 
 using Transform = Tensor (*)(Tensor x, Communicator& group);
 
-Tensor identity(Tensor x, Communicator&) { return x; }
+Tensor identity(Tensor x, Communicator&) { return x.contiguous(); }
+
+// The elements of x where they may be overwritten: its own memory if nobody else holds it.
+Tensor reducible(Tensor x) {
+  return x.is_sole_owner() && x.is_contiguous() ? std::move(x) : x.clone();
+}
 
 Tensor all_reduced(Tensor x, Communicator& group) {
-  Tensor sum = x.is_sole_owner() && x.is_contiguous() ? std::move(x) : x.clone();
+  Tensor sum = reducible(std::move(x));
   group.all_reduce(sum);
   return sum;
 }
@@ -116,7 +121,10 @@ Variable reduce_scatter_to_sequence_parallel(Variable x, Communicator& tensor_pa
 InputRegion copied_input(Communicator& tensor_parallel, CommunicationQueue* overlap) {
   if (tensor_parallel.world_size() == 1) return {};
   if (overlap == nullptr) return {nullptr, at_once(all_reduced, tensor_parallel)};
-  return {nullptr, [overlap](Tensor x) { return when_done(*overlap, overlap->all_reduce(x), x); }};
+  return {nullptr, [overlap](Tensor x) {
+            const Tensor sum = reducible(std::move(x));
+            return when_done(*overlap, overlap->all_reduce(sum), sum);
+          }};
 }
 
 InputRegion gathered_input(Communicator& tensor_parallel, CommunicationQueue* overlap) {
@@ -126,11 +134,11 @@ InputRegion gathered_input(Communicator& tensor_parallel, CommunicationQueue* ov
   }
   return {[overlap, &tensor_parallel](Tensor x) {
             const Tensor all = empty_rows(x, tensor_parallel);
-            return when_done(*overlap, overlap->all_gather(std::move(x), all), all);
+            return when_done(*overlap, overlap->all_gather(x.contiguous(), all), all);
           },
           [overlap, &tensor_parallel](Tensor x) {
             const Tensor slice = empty_slice(x, tensor_parallel);
-            return when_done(*overlap, overlap->reduce_scatter(std::move(x), slice), slice);
+            return when_done(*overlap, overlap->reduce_scatter(x.contiguous(), slice), slice);
           }};
 }
 

@@ -87,3 +87,9 @@ def system_libraries():
         debian_package = "libpcre2-dev",
         links = {"/usr/include/pcre2.h": "include/pcre2.h"},
     )
+    _system_library(
+        name = "tomlplusplus",
+        build_file = "//third_party:tomlplusplus.BUILD",
+        debian_package = "libtomlplusplus-dev",
+        links = {"/usr/include/toml++": "include/toml++"},
+    )

@@ -43,7 +43,7 @@ done
 
 # --- Building ---------------------------------------------------------------------------------------------------------
 
-programs=(tests/cuda/gpu_tests tools/bench tools/train)
+programs=(tests/cuda/gpu_tests tools/bench tools/parity tools/train)
 
 # stage FOLDER: builds the programs and puts them into FOLDER, with the libraries that a machine may lack.
 stage() {
@@ -109,7 +109,7 @@ find_library() {
 }
 
 libraries=$folder/lib
-for program in "$folder"/bin/{gpu_tests,bench,train}; do
+for program in "$folder"/bin/{gpu_tests,bench,parity,train}; do
   while read -r name; do
     found=$(find_library "$name") ||
       die "$name is missing, which ${program##*/} needs; install CUDA 13 or name its folder in LD_LIBRARY_PATH"
@@ -190,6 +190,16 @@ train_both() {
     "losses differ by ${difference% *} at most, ${difference#* } steps; expected below 1e-4"
 }
 
+# parity DTYPE: layouts of up to four ranks on the GPU, against one rank there.
+parity() {
+  local log=$out/parity_$1.log started verdict=passed
+  started=$(date +%s.%N)
+  echo "parity --dtype=$1"
+  "$folder/bin/parity" --device=cuda "--dtype=$1" >"$log" 2>&1 || { verdict=FAILED && failures=$((failures + 1)); }
+  row "parity of layouts, $1" "$verdict" "$(seconds_since "$started")" \
+    "$(grep -c '  equal  ' "$log") layouts equal, $(grep -c '  DIFFERS  ' "$log") differ"
+}
+
 # bench NAME OPTION...
 bench() {
   local name=$1 started verdict=passed log
@@ -208,11 +218,17 @@ bench() {
 started_all=$SECONDS
 run_tests
 train_both
+for dtype in fp64 fp32 bf16; do parity "$dtype"; done
 if [[ $quick == no ]]; then
   bench 'gpt2 8x1024 bf16' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16
   bench 'gpt2 8x1024 tf32' --preset=gpt2 --batch-size=8 --seq-len=1024 --tf32
   bench 'gpt2 8x1024 fp32' --preset=gpt2 --batch-size=8 --seq-len=1024 --steps=3
-  bench 'gpt2 8x1024 bf16, two ranks' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --tp=2
+  bench 'gpt2 8x1024 bf16, recompute' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --recompute=block
+  bench 'gpt2 8x1024 bf16, tp=2' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --tp=2
+  bench 'gpt2 8x1024 bf16, tp=2, no overlap' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --tp=2 --no-overlap
+  bench 'gpt2 8x1024 bf16, tp=2, seq. parallel' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --tp=2 \
+    --sequence-parallel
+  bench 'gpt2 8x1024 bf16, dp=2, zero=1' --preset=gpt2 --batch-size=8 --seq-len=1024 --dtype=bf16 --dp=2 --zero=1
   sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
   if [[ -n $sanitizer ]]; then
     sanitize memcheck

@@ -1,5 +1,7 @@
 // Trains the same small GPT in several layouts and prints how far they are from one rank:
 // `bazel run //tools:parity`.
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -145,7 +147,9 @@ void compare_layouts(const ParityOptions& options, Processes& processes) {
   require(!layouts.empty(), "parity",
           "no layout of {} ranks fits the model and the batch; choose another --batch-size",
           processes.place().world_size);
-  const DifferenceTable table(task, layouts);
+  // mpirun gives its processes a terminal, whatever its own output is.
+  const bool colored = !processes.place().launched_by_mpi && isatty(STDOUT_FILENO) != 0;
+  const DifferenceTable table(task, layouts, colored);
   ParityRow reference;
   if (processes.leads()) {
     const GPTConfig& model = task.model;

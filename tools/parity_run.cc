@@ -59,10 +59,25 @@ double relative(const NamedTensors& found, const NamedTensors& expected) {
   return largest;
 }
 
+// The mean of the ranks' bytes, and the most calls of any.
+CommunicationStats mean_of_ranks(CommunicationStats stats, Communicator& world) {
+  for (CollectiveCount* count : {&stats.all_reduce, &stats.all_gather, &stats.reduce_scatter,
+                                 &stats.broadcast, &stats.send_receive}) {
+    Tensor calls = Tensor::full({1}, static_cast<double>(count->calls), DType::Float64);
+    world.all_reduce(calls, ReduceOp::Max);
+    *count = {static_cast<std::int64_t>(calls.item()),
+              sum_over_ranks(count->bytes, world) / world.world_size()};
+  }
+  return stats;
+}
+
 }  // namespace
 
 ParityRun train_for_parity(const ParityTask& task, const TrainingLayout& layout,
                            Communicator& world, Device device, int sharing) {
+  world.barrier();
+  // What is kept of earlier runs is none of this one's.
+  const std::int64_t kept = allocator_for(device).stats().bytes_in_use;
   allocator_for(device).reset_peak();
   world.barrier();
   TrainingSettings settings;
@@ -83,13 +98,13 @@ ParityRun train_for_parity(const ParityTask& task, const TrainingLayout& layout,
     world.barrier();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     run.seconds = std::min(run.seconds, seconds.count());
-    run.tensor_parallel = training.tensor_parallel_stats() - tensor_parallel;
-    run.data_parallel = training.data_parallel_stats() - data_parallel;
+    run.tensor_parallel = mean_of_ranks(training.tensor_parallel_stats() - tensor_parallel, world);
+    run.data_parallel = mean_of_ranks(training.data_parallel_stats() - data_parallel, world);
     run.losses.push_back(numbers.loss);
     run.gradient_norms.push_back(numbers.gradient_norm);
     if (step == 0) {
       run.peak_bytes =
-          static_cast<double>(allocator_for(device).stats().peak_bytes_in_use) / sharing;
+          static_cast<double>(allocator_for(device).stats().peak_bytes_in_use - kept) / sharing;
       NamedTensors gradients = gather_gradients(training);
       if (world.rank() == 0) run.gradients = std::move(gradients);
     }

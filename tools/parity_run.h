@@ -23,7 +23,7 @@ struct ParityRun {
   std::vector<double> losses, gradient_norms;  ///< by step
   NamedTensors gradients;                      ///< of the first step
   NamedTensors parameters;                     ///< after the last
-  /// Of this rank in one step.
+  /// In the last step: the mean of the ranks' bytes, and the most calls of any.
   CommunicationStats tensor_parallel, data_parallel;
   double peak_bytes = 0.0;  ///< the most memory in tensors, mean of the ranks that share a device
   double seconds = 0.0;     ///< of the fastest step

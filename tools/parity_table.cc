@@ -1,7 +1,6 @@
 #include "tools/parity_table.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -53,15 +52,16 @@ int widest(const std::vector<TrainingLayout>& layouts) {
 
 }  // namespace
 
-DifferenceTable::DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts)
-    : task_(task), width_(widest(layouts)), colored_(isatty(STDOUT_FILENO) != 0) {}
+DifferenceTable::DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts,
+                                 bool colored)
+    : task_(task), width_(widest(layouts)), colored_(colored) {}
 
 std::string DifferenceTable::layout_column(const TrainingLayout& layout) const {
   return fmt::format("{:<{}}", layout.to_string(), width_);
 }
 
 void DifferenceTable::print_head() const {
-  fmt::print("{:<{}}  {:^29}\n", "", width_, "largest relative difference");
+  fmt::print("{:<{}}   largest relative difference\n", "", width_);
   fmt::print("{:<{}}  {:>9}  {:>9}  {:>10}  {:^7}  {:>11}  {:>10}\n", "layout", width_, "loss",
              "gradients", "parameters", "", "memory/rank", "time/step");
   fmt::print("{}\n", rule(width_ + 68));
@@ -99,8 +99,8 @@ void print_traffic(const ParityTask& task, const std::vector<ParityRow>& rows) {
   std::vector<TrainingLayout> layouts;
   for (const ParityRow& row : rows) layouts.push_back(row.layout);
   const int width = widest(layouts);
-  fmt::print("\nCommunication of rank 0 in one step\n\n");
-  fmt::print("{:<{}}  {:<5}  {:<14}  {:^14}  {:^20}\n", "", width, "", "", "calls", "bytes");
+  fmt::print("\nCommunication of a rank in one step\n\n");
+  fmt::print("{:<{}}  {:<5}  {:<14}  {:>10}      {:>13}\n", "", width, "", "", "calls", "bytes");
   fmt::print("{:<{}}  {:<5}  {:<14}  {:>6}  {:>6}  {:>9}  {:>9}  {:>9}\n", "layout", width, "group",
              "collective", "found", "theory", "found", "theory", "more");
   fmt::print("{}\n", rule(width + 71));

@@ -20,8 +20,9 @@ struct ParityRow {
 /// the columns.
 class DifferenceTable {
  public:
-  /// `layouts`: all that there will be, for the width of the first column.
-  DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts);
+  /// `layouts`: all that there will be, for the width of the first column. `colored`: for a
+  /// terminal.
+  DifferenceTable(const ParityTask& task, const std::vector<TrainingLayout>& layouts, bool colored);
 
   void print_head() const;
   void print_reference(const ParityRow& row) const;
@@ -36,7 +37,7 @@ class DifferenceTable {
   bool colored_;
 };
 
-/// Prints calls and bytes of each collective in one step on rank 0 beside those that theory expects
+/// Prints calls and bytes of each collective of a rank in one step beside those that theory expects
 /// (see expected_traffic()).
 void print_traffic(const ParityTask& task, const std::vector<ParityRow>& rows);
 

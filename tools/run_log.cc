@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+
+#include "tools/metrics_file.h"
 
 namespace shardgrad {
 namespace {
@@ -40,6 +43,7 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"lr", options.schedule.peak},
           {"min_lr", options.schedule.minimum},
           {"warmup_steps", options.schedule.warmup_steps},
+          {"schedule", schedule_name(options.schedule.kind)},
           {"weight_decay", options.adamw.weight_decay},
           {"beta1", options.adamw.beta1},
           {"beta2", options.adamw.beta2},
@@ -54,8 +58,8 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"tf32", options.device.tf32}};
 }
 
-FilePointer open(const std::string& path) {
-  FilePointer file(std::fopen(path.c_str(), "w"));
+FilePointer open(const std::string& path, const char* mode) {
+  FilePointer file(std::fopen(path.c_str(), mode));
   require(file != nullptr, "train", "cannot write {}: {}; choose another --out", path,
           std::strerror(errno));
   return file;
@@ -72,7 +76,7 @@ void write_and_flush(const std::string& text, std::FILE* file, const std::string
 void write_whole(const std::string& path, const std::string& text) {
   const std::string partial = path + ".partial";
   {
-    const FilePointer file = open(partial);
+    const FilePointer file = open(partial, "w");
     write_and_flush(text, file.get(), partial);
   }
   std::error_code error;
@@ -87,6 +91,9 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
 }
 
+// A NaN without its sign.
+double shown(double number) { return std::isnan(number) ? std::abs(number) : number; }
+
 // Columns of the terminal, many if it does not tell.
 std::size_t terminal_columns() {
   winsize size{};
@@ -95,17 +102,26 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
+std::string settings_text(const TrainOptions& options, const std::string& device) {
+  return to_json(options, device).dump(2);
+}
+
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
     : metrics_path_(options.out + "/metrics.jsonl"),
+      first_step_(options.checkpoints.resumed_step),
       loss_unit_(options.data.is_bytes() ? "nats per byte" : "nats per token"),
       total_steps_(options.steps),
       terminal_(in_place && isatty(STDOUT_FILENO) != 0) {
+  require_no_other_run(options.out, options.checkpoints);
   std::error_code error;
   std::filesystem::create_directories(options.out, error);
   require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
           error.message());
-  write_whole(options.out + "/config.json", to_json(options, device).dump(2) + "\n");
-  metrics_ = open(metrics_path_);
+  write_whole(options.out + "/config.json", settings_text(options, device) + "\n");
+  write_whole(options.out + "/run.toml", options.config);
+  const bool goes_on = continues_in(options.out, options.checkpoints);
+  if (goes_on) write_whole(metrics_path_, metrics_up_to(metrics_path_, first_step_));
+  metrics_ = open(metrics_path_, goes_on ? "a" : "w");
 }
 
 RunLog::~RunLog() {
@@ -113,11 +129,15 @@ RunLog::~RunLog() {
 }
 
 void RunLog::write(const StepMetrics& metrics) {
-  nlohmann::ordered_json line{{"step", metrics.step},
-                              {"loss", metrics.loss},
-                              {"lr", metrics.learning_rate},
-                              {"grad_norm", metrics.gradient_norm},
-                              {"tokens_per_second", metrics.tokens_per_second}};
+  nlohmann::ordered_json line{{"step", metrics.step}};
+  // JSON knows no NaN: a number that is none is left out.
+  const auto add = [&](const char* name, double value) {
+    if (std::isfinite(value)) line[name] = value;
+  };
+  add("loss", metrics.loss);
+  add("lr", metrics.learning_rate);
+  add("grad_norm", metrics.gradient_norm);
+  add("tokens_per_second", metrics.tokens_per_second);
   if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
   if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
   write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
@@ -128,7 +148,7 @@ void RunLog::show(const StepMetrics& metrics) {
   const Clock::time_point now = Clock::now();
   const bool last = metrics.step == total_steps_;
   const double pause = terminal_ ? 0.1 : 5.0;
-  if (!last && !metrics.validation_loss && metrics.step != 1 &&
+  if (!last && !metrics.validation_loss && metrics.step != first_step_ + 1 &&
       std::chrono::duration<double>(now - last_shown_).count() < pause) {
     return;
   }
@@ -136,12 +156,13 @@ void RunLog::show(const StepMetrics& metrics) {
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const std::string skipped =
       metrics.skipped_steps > 0 ? fmt::format("  skipped {}", metrics.skipped_steps) : "";
-  std::string text =
-      fmt::format("step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}",
-                  metrics.step, std::to_string(total_steps_).size(), total_steps_, metrics.loss,
-                  metrics.learning_rate, metrics.gradient_norm, skipped, metrics.tokens_per_second,
-                  last ? "took " + duration(elapsed)
-                       : "ETA " + duration(elapsed / metrics.step * (total_steps_ - metrics.step)));
+  std::string text = fmt::format(
+      "step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}", metrics.step,
+      std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
+      shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
+      last ? "took " + duration(elapsed)
+           : "ETA " +
+                 duration(elapsed / (metrics.step - first_step_) * (total_steps_ - metrics.step)));
   // A line that wraps cannot be updated in place.
   if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");

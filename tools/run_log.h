@@ -28,14 +28,18 @@ struct StepMetrics {
   std::optional<double> validation_loss;  ///< nats per token
 };
 
+/// The options, those that depend on others resolved, as an object of JSON.
+std::string settings_text(const TrainOptions& options, const std::string& device);
+
 /// Writes OUT/config.json at once and OUT/metrics.jsonl as the run goes, one whole line a step, and
 /// prints progress: on a terminal a line that is updated in place, elsewhere plain lines every few
 /// seconds.
 class RunLog {
  public:
   /// `device` says what the run uses. `in_place`: whether a line on a terminal may be updated;
-  /// mpirun gives its processes a terminal, whatever its own output is. @throws Error when the
-  /// folder or a file cannot be written.
+  /// mpirun gives its processes a terminal, whatever its own output is. Of a run that is resumed in
+  /// its own folder, the metrics go on. @throws Error when the folder or a file cannot be written,
+  /// or holds another run.
   RunLog(const TrainOptions& options, const std::string& device, bool in_place);
 
   /// Ends the line that is being updated, so that an error message has a line of its own.
@@ -55,6 +59,7 @@ class RunLog {
 
   std::string metrics_path_;
   FilePointer metrics_;
+  std::int64_t first_step_;  // steps made before this log began
   const char* loss_unit_;
   std::int64_t total_steps_;
   bool terminal_;

@@ -1,4 +1,4 @@
-// Text from a trained model.
+// Text from a model in training.
 #pragma once
 
 #include <string>
@@ -15,9 +15,5 @@ namespace shardgrad {
 std::string sample_text(const GPTModel& model, const Tokenizer& tokenizer,
                         const std::vector<std::int32_t>& prompt, std::int64_t count,
                         std::int64_t window, double temperature, std::uint64_t seed);
-
-/// `text` with every byte that a terminal would not print as a character written as \xNN: what is
-/// not UTF-8, and control characters other than newline and tab.
-std::string printable(const std::string& text);
 
 }  // namespace shardgrad

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
+#include <map>
 #include <optional>
 
+#include "checkpoint/gpt2_format.h"
+#include "tools/config_file.h"
 #include "tools/program.h"
 
 namespace shardgrad {
@@ -23,6 +26,7 @@ struct ModelChanges {
 struct Dependent {
   std::optional<std::int64_t> seq_len, warmup_steps;
   std::optional<double> lr, min_lr;
+  std::optional<std::int64_t> decay_steps;
 };
 
 void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& changes) {
@@ -45,9 +49,19 @@ void add_model_options(CLI::App& app, TrainOptions& options, ModelChanges& chang
   app.add_option("--dropout", changes.dropout, "Probability of zeroing an activation, in [0, 1)")
       ->check(fraction())
       ->group(kModelGroup);
-  app.add_flag("--tie-embeddings,!--untie-embeddings", changes.tie_embeddings,
-               "Whether the output head is the token embedding (default: tied)")
+  app.add_flag_function(
+         "--tie-embeddings,!--untie-embeddings",
+         [&changes](std::int64_t times) { changes.tie_embeddings = times > 0; },
+         "Whether the output head is the token embedding (default: tied)")
       ->group(kModelGroup);
+}
+
+const std::map<std::string, ScheduleKind>& schedule_kinds() {
+  static const std::map<std::string, ScheduleKind> kinds{{"cosine", ScheduleKind::Cosine},
+                                                         {"linear", ScheduleKind::Linear},
+                                                         {"constant", ScheduleKind::Constant},
+                                                         {"wsd", ScheduleKind::WarmupStableDecay}};
+  return kinds;
 }
 
 void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
@@ -65,6 +79,16 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
       ->group("Optimizer");
   app.add_option("--warmup-steps", dependent.warmup_steps,
                  "Steps of linear warm-up (default: 100, or a tenth of the steps if fewer)")
+      ->check(at_least(0))
+      ->group("Optimizer");
+  app.add_option(
+         "--schedule", options.schedule.kind,
+         "After the warm-up: cosine, linear (to --min-lr at the last step), constant, or wsd "
+         "(constant, then linear over the last --decay-steps) (default: cosine)")
+      ->transform(CLI::CheckedTransformer(schedule_kinds()))
+      ->group("Optimizer");
+  app.add_option("--decay-steps", dependent.decay_steps,
+                 "Steps over which wsd falls (default: a tenth of the steps)")
       ->check(at_least(0))
       ->group("Optimizer");
   real("--weight-decay", options.adamw.weight_decay, not_negative(),
@@ -110,8 +134,9 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
   integer("Run", "--sample-tokens", options.sample_tokens, 0,
           "Length of the sample at the end; 0: none");
   app.add_option("--out", options.out,
-                 "Folder for metrics.jsonl and config.json (default: runs/DATE-TIME)")
+                 "Folder for metrics.jsonl, config.json and checkpoints (default: runs/DATE-TIME)")
       ->group("Run");
+  add_checkpoint_options(app, options.checkpoints);
 }
 
 void apply_changes(const ModelChanges& changes, GPTConfig& config) {
@@ -133,6 +158,7 @@ void apply_dependent(const Dependent& given, TrainOptions& options) {
   options.schedule.warmup_steps =
       given.warmup_steps.value_or(std::min<std::int64_t>(100, options.steps / 10));
   options.schedule.total_steps = options.steps;
+  options.schedule.decay_steps = given.decay_steps.value_or(options.steps / 10);
 }
 
 void validate(const TrainOptions& options) {
@@ -143,6 +169,44 @@ void validate(const TrainOptions& options) {
   require(options.schedule.minimum <= options.schedule.peak, "train",
           "--min-lr {} is above --lr {}; lower the first or raise the second",
           options.schedule.minimum, options.schedule.peak);
+}
+
+// The shape to start from. That of a model on disk comes with its vocabulary.
+GPTConfig starting_model(TrainOptions& options) {
+  const CheckpointOptions& checkpoints = options.checkpoints;
+  if (!checkpoints.init.empty()) options.preset = checkpoints.init;
+  const std::string& start = checkpoints.resume.empty() ? checkpoints.init : checkpoints.resume;
+  const std::int64_t tokens = vocab_size_of(options.data);
+  if (start.empty()) {
+    GPTConfig config = gpt_preset(options.preset);
+    config.vocab_size = tokens;
+    return config;
+  }
+  const GPTConfig config = read_gpt_config(start);
+  require(config.vocab_size >= tokens, "train",
+          "the model in {} has a vocabulary of {}, but the data's tokens are {}; choose the "
+          "--tokenizer that the model was trained with",
+          start, config.vocab_size, tokens);
+  return config;
+}
+
+// What the options that were not given came to.
+std::map<std::string, std::string> resolved(const TrainOptions& options) {
+  const GPTConfig& model = options.model;
+  return {{"n-layers", std::to_string(model.n_layers)},
+          {"n-heads", std::to_string(model.n_heads)},
+          {"d-model", std::to_string(model.d_model)},
+          {"d-ff", std::to_string(model.d_ff)},
+          {"max-position-embeddings", std::to_string(model.max_position_embeddings)},
+          {"dropout", fmt::format("{}", model.dropout)},
+          {"tie-embeddings", model.tie_embeddings ? "true" : "false"},
+          {"recompute", options.layout.recompute == Recompute::Block ? "block" : "none"},
+          {"schedule", schedule_name(options.schedule.kind)},
+          {"seq-len", std::to_string(options.seq_len)},
+          {"lr", fmt::format("{}", options.schedule.peak)},
+          {"min-lr", fmt::format("{}", options.schedule.minimum)},
+          {"warmup-steps", std::to_string(options.schedule.warmup_steps)},
+          {"decay-steps", std::to_string(options.schedule.decay_steps)}};
 }
 
 std::string dated_folder() {
@@ -160,23 +224,40 @@ bool parse_train_options(int argc, const char* const* argv, TrainOptions& option
   CLI::App app(
       "Trains a GPT on text or on token files. Without any option: a small model on the C++ "
       "source\nof Eigen, in about two minutes on two cores.\n"
-      "Example: --tp=2 --data=my_notes/ --steps=2000",
+      "Example: --tp=2 --data=my_notes/ --steps=2000 --out=runs/notes\n"
+      "Stopped, by Ctrl-C for example, it goes on with: --resume=runs/notes",
       "train");
   ModelChanges changes;
   Dependent dependent;
   add_run_options(app, options, dependent);
   add_model_options(app, options, changes);
   add_optimizer_options(app, options, dependent);
-  if (!parse_command_line(app, argc, argv)) return false;
-  options.model = gpt_preset(options.preset);
-  resolve_paths(options.data);
-  options.model.vocab_size = vocab_size_of(options.data);
-  apply_changes(changes, options.model);
-  apply_dependent(dependent, options);
+  add_config_option(app);
+  const std::vector<std::string> configured = with_config_file(app, argc, argv);
+  std::vector<const char*> line;
+  for (const std::string& word : configured) line.push_back(word.c_str());
+  const std::vector<std::string> words =
+      with_resumed_options(static_cast<int>(line.size()), line.data());
+  line.clear();
+  for (const std::string& word : words) line.push_back(word.c_str());
+  if (!parse_command_line(app, static_cast<int>(line.size()), line.data())) return false;
   if (options.out.empty()) options.out = dated_folder();
   options.out = user_path(options.out);
+  complete_checkpoint_options(app, options.out, options.checkpoints);
+  resolve_paths(options.data);
+  options.model = starting_model(options);
+  apply_changes(changes, options.model);
+  apply_dependent(dependent, options);
   validate(options);
+  options.config = config_text(app, resolved(options), {"out", "resume"});
   return true;
+}
+
+std::string schedule_name(ScheduleKind wanted) {
+  for (const auto& [name, kind] : schedule_kinds()) {
+    if (kind == wanted) return name;
+  }
+  return "unknown";
 }
 
 }  // namespace shardgrad

@@ -6,6 +6,7 @@
 #include "model/gpt_config.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/learning_rate_schedule.h"
+#include "tools/checkpoint_options.h"
 #include "tools/data_options.h"
 #include "tools/device_options.h"
 #include "tools/layout_options.h"
@@ -37,11 +38,16 @@ struct TrainOptions {
   std::int64_t eval_interval = 250;  ///< steps between evaluations
   std::int64_t eval_steps = 20;      ///< batches of an evaluation
   std::int64_t sample_tokens = 500;  ///< length of the sample at the end; 0: none
-  std::string out;                   ///< folder for metrics.jsonl and config.json
+  std::string config;                ///< of OUT/run.toml, which --config takes
+  std::string out;                   ///< folder for metrics.jsonl, config.json and checkpoints
+  CheckpointOptions checkpoints;
 };
 
 /// Reads and validates the command line. Returns false when it asked for --help.
 /// @throws Error that says what is wrong and what would be right.
 bool parse_train_options(int argc, const char* const* argv, TrainOptions& options);
+
+/// "cosine", "linear", "constant" or "wsd".
+std::string schedule_name(ScheduleKind kind);
 
 }  // namespace shardgrad

@@ -6,9 +6,12 @@
 #include "data/batch_sampler.h"
 #include "parallel/launch.h"
 #include "tensor/matmul_precision.h"
+#include "tools/printable_text.h"
 #include "tools/program.h"
+#include "tools/run_checkpoints.h"
 #include "tools/run_log.h"
 #include "tools/sample.h"
+#include "tools/stop_signal.h"
 #include "training/gpt_training.h"
 
 namespace shardgrad {
@@ -30,25 +33,38 @@ class Trainer {
  public:
   // `log` on rank 0 only.
   Trainer(const TrainOptions& options, const DatasetSplit& data, Communicator& world, Device device,
-          RunLog* log)
+          RunLog* log, const std::string& settings)
       : options_(options),
         log_(log),
         training_data_(data.training, options.seq_len, options.seed),
         held_out_data_(data.held_out, options.seq_len, options.seed),
         training_(options.model, options.layout, world, {dtype_of(options.device), device},
-                  settings_of(options)) {}
+                  settings_of(options)),
+        checkpoints_(options, training_, settings),
+        state_(checkpoints_.start()) {}
 
-  void run() {
-    for (std::int64_t step = 0; step < options_.steps; ++step) {
+  // Returns whether a signal stopped it.
+  bool run() {
+    bool stopped = false;
+    while (state_.step < options_.steps && !stopped) {
+      const std::int64_t step = state_.step;
       const auto start = std::chrono::steady_clock::now();
       StepMetrics metrics = train_step(step);
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
       metrics.tokens_per_second = options_.batch_size * options_.seq_len / seconds.count();
       if ((step + 1) % options_.eval_interval == 0 || step + 1 == options_.steps) {
         metrics.validation_loss = validation_loss();
+        if (!std::isfinite(*metrics.validation_loss)) fail_diverged(metrics);
       }
       if (log_ != nullptr) log_->write(metrics);
+      state_.step = step + 1;
+      stopped = checkpoints_.after_step(state_);
+      const std::string& saved = checkpoints_.saved();
+      if (log_ == nullptr) continue;
+      if (!saved.empty()) log_->say(fmt::format("step {}  saved {}", step + 1, saved));
+      if (stopped) log_->say(stop_message());
     }
+    return stopped;
   }
 
   // A sample that continues the beginning of the held-out text.
@@ -63,6 +79,14 @@ class Trainer {
   std::int64_t parameter_count() const { return global_parameter_count(training_.model()); }
 
  private:
+  std::string stop_message() const {
+    if (checkpoints_.saved().empty()) {
+      return fmt::format("stopped by a signal after step {}; nothing was saved", state_.step);
+    }
+    return fmt::format("stopped by a signal after step {}, saved in {}; go on with --resume={}",
+                       state_.step, checkpoints_.saved(), options_.out);
+  }
+
   StepMetrics train_step(std::int64_t step) {
     StepMetrics metrics;
     metrics.step = step + 1;
@@ -76,20 +100,21 @@ class Trainer {
     const StepNumbers numbers = training_.numbers(outcome);
     metrics.loss = numbers.loss;
     metrics.gradient_norm = numbers.gradient_norm;
-    skipped_ += numbers.skipped ? 1 : 0;
-    skipped_in_a_row_ = numbers.skipped ? skipped_in_a_row_ + 1 : 0;
-    metrics.skipped_steps = skipped_;
-    require(
-        skipped_in_a_row_<
-            kMostSkippedInARow, "train",
-            "the gradients of {} steps in a row, up to step {}, were not finite (loss {}): the run "
-            "has diverged; lower --lr ({}) or {} --grad-clip ({})",
-            skipped_in_a_row_, step + 1, std::abs(metrics.loss), options_.schedule.peak,
-            options_.adamw.max_gradient_norm> 0.0
-            ? "lower"
-            : "set",
-        options_.adamw.max_gradient_norm);
+    state_.skipped_steps += numbers.skipped ? 1 : 0;
+    state_.skipped_in_a_row = numbers.skipped ? state_.skipped_in_a_row + 1 : 0;
+    metrics.skipped_steps = state_.skipped_steps;
+    if (state_.skipped_in_a_row >= kMostSkippedInARow) fail_diverged(metrics);
     return metrics;
+  }
+
+  [[noreturn]] void fail_diverged(const StepMetrics& metrics) const {
+    fail(
+        "train",
+        "at step {} the loss is {}, and {} of the steps so far had gradients that were not finite: "
+        "the run has diverged; lower --lr ({}) or {} --grad-clip ({})",
+        metrics.step, std::abs(metrics.validation_loss.value_or(metrics.loss)),
+        metrics.skipped_steps, options_.schedule.peak,
+        options_.adamw.max_gradient_norm > 0.0 ? "lower" : "set", options_.adamw.max_gradient_norm);
   }
 
   double validation_loss() const {
@@ -109,8 +134,8 @@ class Trainer {
   BatchSampler training_data_;
   BatchSampler held_out_data_;
   GPTTraining training_;
-  std::int64_t skipped_ = 0;
-  std::int64_t skipped_in_a_row_ = 0;
+  RunCheckpoints checkpoints_;
+  TrainerState state_;
 };
 
 void print_header(const TrainOptions& options, const std::vector<Device>& devices,
@@ -134,6 +159,13 @@ void print_header(const TrainOptions& options, const std::vector<Device>& device
                       options.batch_size, options.seq_len,
                       grouped(options.batch_size * options.seq_len), options.grad_accum,
                       options.grad_accum == 1 ? "" : "es"));
+  const CheckpointOptions& checkpoints = options.checkpoints;
+  if (!checkpoints.resume.empty()) {
+    log.say(
+        fmt::format("resume   {}, after step {}", checkpoints.resume, checkpoints.resumed_step));
+  } else if (!checkpoints.init.empty()) {
+    log.say("weights  " + checkpoints.init);
+  }
   log.say("writing  " + options.out + "/{config.json,metrics.jsonl}\n");
 }
 
@@ -146,6 +178,9 @@ void run_training(TrainOptions options, Processes& processes) {
   const std::vector<Device> devices = devices_of_ranks(options.device, world_size, processes);
   const TrainingData loaded = load_training_data(options.data, options.seq_len);
   const DatasetSplit& data = loaded.split;
+  check_start(options);
+  const StopSignals signals;
+  const std::string settings = settings_text(options, describe(devices));
   std::optional<RunLog> log;  // of the rank that leads
   if (processes.leads()) {
     log.emplace(options, describe(devices), !processes.place().launched_by_mpi);
@@ -153,13 +188,13 @@ void run_training(TrainOptions options, Processes& processes) {
   processes.run_ranks({devices, options.threads}, [&](Communicator& world) {
     RunLog* const own_log = world.rank() == 0 ? &*log : nullptr;
     set_allow_tf32(options.device.tf32);
-    Trainer trainer(options, data, world, devices[world.rank()], own_log);
+    Trainer trainer(options, data, world, devices[world.rank()], own_log, settings);
     if (own_log != nullptr) {
       print_header(options, devices, loaded.description, trainer.parameter_count(),
                    processes.threads_per_rank(world_size, options.threads), *own_log);
     }
-    trainer.run();
-    if (options.sample_tokens == 0 || loaded.tokenizer == nullptr) return;
+    const bool stopped = trainer.run();
+    if (stopped || options.sample_tokens == 0 || loaded.tokenizer == nullptr) return;
     const std::string sample = trainer.sample(data.held_out, *loaded.tokenizer);
     if (own_log != nullptr) {
       own_log->say("\nA sample, continuing the first bytes of the held-out text:\n" +

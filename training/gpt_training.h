@@ -75,6 +75,7 @@ class GPTTraining {
 
   const GPTModel& model() const { return model_; }
   FlatParameters& parameters() { return parameters_; }
+  AdamW& optimizer() { return optimizer_; }
   const AdamW& optimizer() const { return optimizer_; }
   const Mesh& mesh() const { return mesh_; }
   const DataParallel& data_parallel() const { return data_parallel_; }

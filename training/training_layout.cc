@@ -28,11 +28,10 @@ void TrainingLayout::validate(const GPTConfig& config, std::int64_t sequences, s
           "--zero=1 shares the optimizer's state out over the data-parallel ranks, but dp is 1; "
           "choose --zero=0, or --dp=2 or more");
   const std::int64_t parts = data_parallel * micro_batches;
-  require(
-      sequences % parts == 0, kName,
-      "a batch of {} sequences does not divide into dp={} x {} micro-batches; choose a multiple "
-      "of {}",
-      sequences, data_parallel, micro_batches, parts);
+  require(sequences % parts == 0, kName,
+          "--batch-size {} does not divide into --dp={} x --grad-accum={} micro-batches; choose a "
+          "multiple of {}",
+          sequences, data_parallel, micro_batches, parts);
   const std::int64_t rows = sequences / parts * tokens;
   require(
       !sequence_parallel || rows % tensor_parallel == 0, kName,

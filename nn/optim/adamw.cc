@@ -27,23 +27,35 @@ AdamW::AdamW(FlatParameters& parameters, const AdamWOptions& options, std::vecto
       first_moment_(zero_state(parameters.gradients(), owned_)),
       second_moment_(Tensor::zeros_like(first_moment_)) {}
 
+Tensor& AdamW::master() {
+  require(has_master(), "AdamW", "parameters of {} have no masters; only those of bfloat16 have",
+          name_of(parameters_.values().dtype()));
+  if (master_.defined()) return master_;
+  master_ = Tensor::empty_like(first_moment_);
+  std::int64_t begin = 0;
+  for (const FlatRange& range : owned_) {
+    if (range.length() == 0) continue;
+    const Tensor values = parameters_.values().slice(0, range.begin, range.length());
+    master_.slice(0, begin, range.length()).copy_from(values.to(master_.dtype()));
+    begin += range.length();
+  }
+  return master_;
+}
+
 void AdamW::step(double learning_rate, const Tensor& gradient_norm) {
   ++steps_;
   parameters_.complete_gradients();
   Tensor& values = parameters_.values();
-  const bool has_master = values.dtype() != first_moment_.dtype();
-  const bool first_masters = has_master && !master_.defined();
-  if (first_masters) master_ = Tensor::empty_like(first_moment_);
+  if (has_master()) master();
   std::int64_t state_begin = 0;
   const auto update = [&](const FlatRange& range, double weight_decay) {
     if (range.length() == 0) return;
     const std::int64_t length = range.length();
     Tensor value = values.slice(0, range.begin, length);
     Tensor rounded;
-    if (has_master) {
+    if (has_master()) {
       rounded = value;
       value = master_.slice(0, state_begin, length);
-      if (first_masters) value.copy_from(rounded.to(value.dtype()));
     }
     Tensor first = first_moment_.slice(0, state_begin, length);
     Tensor second = second_moment_.slice(0, state_begin, length);

@@ -41,6 +41,16 @@ class AdamW {
   /// Elements of each of its moments: those of the ranges that it owns.
   std::int64_t state_numel() const { return first_moment_.numel(); }
 
+  /// What it keeps from one step to the next, for those who store it and bring it back: tensors
+  /// [state_numel()], of the owned ranges, one behind the other.
+  const std::vector<FlatRange>& owned() const { return owned_; }
+  Tensor& first_moment() { return first_moment_; }
+  Tensor& second_moment() { return second_moment_; }
+  bool has_master() const { return parameters_.values().dtype() != first_moment_.dtype(); }
+  /// Made from the parameters if no step was taken yet. @throws Error unless has_master().
+  Tensor& master();
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+
  private:
   FlatParameters& parameters_;
   AdamWOptions options_;

@@ -11,7 +11,7 @@ namespace {
 
 // A large tensor is reduced piece by piece, so that what is received of it stays in the cache and
 // takes little memory.
-constexpr std::int64_t kSegmentBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kSegmentBytes = std::int64_t{16} << 20;
 
 // Up to this size every rank reduces all of a tensor, instead of a part that it sends on.
 constexpr std::int64_t kSmallBytes = 2048;
@@ -46,18 +46,6 @@ void put_back(const Tensor& host, Tensor& output) {
 }
 
 }  // namespace
-
-MpiCommunicator::MpiCommunicator(MpiJob& job, std::shared_ptr<MpiGroup> group)
-    : job_(job), group_(std::move(group)) {}
-
-MpiCommunicator::~MpiCommunicator() {
-  try {
-    group_->leave();
-    job_.retire(group_);
-  } catch (const std::exception& error) {
-    job_.fail(error.what());
-  }
-}
 
 void MpiCommunicator::meet(const char* name, const Tensor& tensor, std::optional<ReduceOp> op,
                            int root) {
@@ -223,8 +211,8 @@ std::unique_ptr<HostCommunicator> MpiCommunicator::split_hosts(int color, int ke
   const auto place = std::find(members.begin(), members.end(), rank());
   const int new_rank = static_cast<int>(place - members.begin());
   for (int& member : members) member = group_->world_rank(member);
-  return std::make_unique<MpiCommunicator>(
-      job_, std::make_shared<MpiGroup>(job_, std::move(members), new_rank, number));
+  return std::make_unique<MpiCommunicator>(job_,
+                                           job_.form_group(std::move(members), new_rank, number));
 }
 
 }  // namespace shardgrad::mpi

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "parallel/host_communicator.h"
@@ -18,9 +19,8 @@ namespace shardgrad::mpi {
 /// to a GPU; NCCL is for those with one each.
 class MpiCommunicator final : public HostCommunicator {
  public:
-  MpiCommunicator(MpiJob& job, std::shared_ptr<MpiGroup> group);
-  /// Leaves the group. Waits for nobody.
-  ~MpiCommunicator() override;
+  MpiCommunicator(MpiJob& job, std::shared_ptr<MpiGroup> group)
+      : job_(job), group_(std::move(group)) {}
 
   int rank() const override { return group_->rank(); }
   int world_size() const override { return group_->size(); }

@@ -71,7 +71,7 @@ void MpiJob::find_place() {
 }
 
 MpiJob::~MpiJob() {
-  retired_.clear();
+  groups_.clear();
   MPI_Comm_free(&messages_);
   MPI_Comm_free(&news_);
   MPI_Finalize();
@@ -81,8 +81,7 @@ std::unique_ptr<HostCommunicator> MpiJob::world() {
   std::vector<int> ranks(place_.world_size);
   std::iota(ranks.begin(), ranks.end(), 0);
   // Each run has this number, which next_group_number() does not give: the run before has ended.
-  return std::make_unique<MpiCommunicator>(
-      *this, std::make_shared<MpiGroup>(*this, ranks, place_.rank, 0));
+  return std::make_unique<MpiCommunicator>(*this, form_group(std::move(ranks), place_.rank, 0));
 }
 
 int MpiJob::tag_of(int group_number, int naming_rank) const {
@@ -93,23 +92,27 @@ int MpiJob::tag_of(int group_number, int naming_rank) const {
   return static_cast<int>(tag);
 }
 
-void MpiJob::retire(std::shared_ptr<MpiGroup> group) {
+std::shared_ptr<MpiGroup> MpiJob::form_group(std::vector<int> world_ranks, int rank, int number) {
+  auto group = std::make_shared<MpiGroup>(*this, std::move(world_ranks), rank, number);
   const std::lock_guard<std::mutex> lock(mutex_);
-  retired_.erase(std::remove_if(retired_.begin(), retired_.end(),
-                                [](const auto& other) { return other->all_have_left(); }),
-                 retired_.end());
-  retired_.push_back(std::move(group));
+  groups_.push_back(group);
+  return group;
 }
 
 void MpiJob::wait_for_all() {
+  std::vector<std::shared_ptr<MpiGroup>> groups;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    groups.swap(groups_);
+  }
+  for (const auto& group : groups) group->leave();
   Pause pause(/*may_sleep=*/true);
-  for (const auto& group : retired_) {
+  for (const auto& group : groups) {
     while (!group->all_have_left()) {
       pause();
       if (pause.is_long()) throw_if_failed(kWhere);
     }
   }
-  retired_.clear();
 }
 
 void MpiJob::throw_if_failed(const char* where) const {
@@ -143,14 +146,21 @@ void MpiJob::look_for_news() const {
 void MpiJob::fail(const std::string& reason) noexcept {
   look_for_news();
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (failed_) return;
+  if (failed_itself_) return;
   try {
-    failure_ = fmt::format("rank {} failed: {}", place_.rank, reason);
+    // What has befallen another rank as well, this one need not have from there.
+    const std::string tail = " failed: " + reason;
+    const bool is_shared = failure_.size() >= tail.size() &&
+                           failure_.compare(failure_.size() - tail.size(), tail.size(), tail) == 0;
+    if (failed_ && !is_shared) return;
+    if (!failed_) failure_ = fmt::format("rank {}{}", place_.rank, tail);
+    failed_itself_ = true;
+    failed_ = true;
+    send_news();
   } catch (...) {  // out of memory
+    failed_itself_ = true;
+    failed_ = true;
   }
-  failed_first_ = true;
-  failed_ = true;
-  send_news();
 }
 
 // Nobody waits for these: the process ends soon.
@@ -181,7 +191,7 @@ bool MpiJob::wait_for_lower_rank() const {
 }
 
 bool MpiJob::has_to_report() noexcept {
-  if (failed_first_ && (place_.rank == 0 || !wait_for_lower_rank())) return true;
+  if (failed_itself_ && (place_.rank == 0 || !wait_for_lower_rank())) return true;
   // The rank that has to report ends this one, too.
   std::this_thread::sleep_for(kTimeToEnd);
   return true;

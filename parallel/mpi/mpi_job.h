@@ -49,8 +49,10 @@ class MpiJob final : public ProcessLink {
   /// @throws Error when there have been too many groups.
   int tag_of(int group_number, int naming_rank) const;
 
-  /// Takes over a group that this rank has left, until the others have left it, too.
-  void retire(std::shared_ptr<MpiGroup> group);
+  /// A group of ranks of the world, in which this process is rank `rank`; see MpiGroup. It stays
+  /// until the run ends, when this rank leaves it: not when its communicator goes away, which
+  /// happens to a rank that throws before the others have heard of that.
+  std::shared_ptr<MpiGroup> form_group(std::vector<int> world_ranks, int rank, int number);
 
  private:
   void find_place();
@@ -65,10 +67,10 @@ class MpiJob final : public ProcessLink {
   std::atomic<int> groups_named_{0};
 
   mutable std::mutex mutex_;  // of what follows
-  std::vector<std::shared_ptr<MpiGroup>> retired_;
+  std::vector<std::shared_ptr<MpiGroup>> groups_;
   mutable std::atomic<bool> failed_{false};
   mutable std::string failure_;
-  bool failed_first_ = false;  // as far as this rank knows, it has
+  bool failed_itself_ = false;  // and not because another rank has
   // Of the others; the number of ranks while there is none.
   mutable std::atomic<int> lowest_failed_rank_{0};
   std::vector<MPI_Request> news_sent_;

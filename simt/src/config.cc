@@ -14,6 +14,14 @@ double number_from_environment(const char* name, double otherwise) {
 
 bool flag_from_environment(const char* name) { return number_from_environment(name, 0) != 0; }
 
+/// As mpirun and srun tell.
+bool one_of_several_processes() {
+  for (const char* count : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    if (number_from_environment(count, 1) > 1) return true;
+  }
+  return false;
+}
+
 Config config_from_environment() {
   Config config;
   config.seed = static_cast<uint64_t>(number_from_environment("SIMT_SEED", 0));
@@ -29,6 +37,8 @@ Config config_from_environment() {
   config.devices = devices < 0 ? 0 : devices > kMaxDevices ? kMaxDevices : devices;
   config.device_memory =
       static_cast<size_t>(number_from_environment("SIMT_DEVICE_MEMORY_MB", 16384)) << 20;
+  config.processes =
+      number_from_environment("SIMT_PROCESSES", one_of_several_processes() ? 1 : 0) != 0;
   config.timeout_seconds = number_from_environment("SIMT_TIMEOUT", config.timeout_seconds);
   return config;
 }

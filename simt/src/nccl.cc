@@ -6,6 +6,7 @@
 #include "simt/src/device.h"
 #include "simt/src/error.h"
 #include "simt/src/nccl_group.h"
+#include "simt/src/nccl_thread_world.h"
 #include "simt/src/stream.h"
 
 using namespace simt;
@@ -47,10 +48,7 @@ const char* ncclGetLastError(ncclComm_t comm) {
   return text.c_str();
 }
 
-ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
-  make_unique_id(*id);
-  return ncclSuccess;
-}
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id) { return make_unique_id(*id); }
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank,
                                     ncclConfig_t* settings) {
@@ -58,6 +56,10 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
   if (ranks < 1 || rank < 0 || rank >= ranks) {
     return refuse(ncclInvalidArgument, "ncclCommInitRank: rank " + std::to_string(rank) + " of " +
                                            std::to_string(ranks));
+  }
+  if (ranks > kMaxDevices) {
+    return refuse(ncclInvalidArgument, "ncclCommInitRank: " + std::to_string(ranks) +
+                                           " ranks, there can be " + std::to_string(kMaxDevices));
   }
   const bool blocking = settings == nullptr || settings->blocking != 0;
   std::shared_ptr<World> world;
@@ -85,7 +87,8 @@ ncclResult_t ncclCommInitAll(ncclComm_t* comms, int ranks, const int* devices) {
   int present = 0;
   cudaGetDeviceCount(&present);
   if (ranks < 1) return refuse(ncclInvalidArgument, "ncclCommInitAll: no devices");
-  const auto world = std::make_shared<World>(ranks);
+  if (ranks > present) return refuse(ncclInvalidArgument, "ncclCommInitAll: too few devices");
+  const auto world = std::make_shared<ThreadWorld>(ranks);
   for (int rank = 0; rank < ranks; ++rank) {
     const int device = devices != nullptr ? devices[rank] : rank;
     if (device < 0 || device >= present) {
@@ -115,7 +118,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   if (result != ncclSuccess) return result;
   run_all_streams();
   retire(comm);
-  comm->world->leave(comm->rank, World::Presence::Destroyed, ncclSuccess, "");
+  comm->world->leave(comm->rank, Presence::Destroyed, ncclSuccess, "");
   return ncclSuccess;
 }
 
@@ -124,7 +127,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const ncclResult_t result = check_comm(comm, "ncclCommAbort");
   if (result != ncclSuccess) return result;
   retire(comm);
-  comm->world->leave(comm->rank, World::Presence::Gone, ncclRemoteError,
+  comm->world->leave(comm->rank, Presence::Gone, ncclRemoteError,
                      "rank " + std::to_string(comm->rank) + " aborted its communicator");
   return ncclSuccess;
 }
@@ -132,7 +135,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 ncclResult_t simtNcclVanish(ncclComm_t comm) {
   const ncclResult_t result = check_comm(comm, "simtNcclVanish");
   if (result != ncclSuccess) return result;
-  comm->world->leave(comm->rank, World::Presence::Gone, ncclRemoteError,
+  comm->world->leave(comm->rank, Presence::Gone, ncclRemoteError,
                      "rank " + std::to_string(comm->rank) + " is gone");
   return ncclSuccess;
 }

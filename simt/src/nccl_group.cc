@@ -2,13 +2,16 @@
 
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <set>
 #include <tuple>
 
 #include "simt/src/device.h"
 #include "simt/src/error.h"
 #include "simt/src/memory.h"
+#include "simt/src/nccl_process_world.h"
 #include "simt/src/nccl_reduce.h"
+#include "simt/src/nccl_thread_world.h"
 #include "simt/src/stream.h"
 
 namespace simt {
@@ -21,6 +24,7 @@ struct Registry {
   std::set<const ncclComm*> live;
   std::map<std::string, std::shared_ptr<World>> worlds;
   std::map<std::string, int> joined;
+  std::map<std::string, int> descriptors;  // of ids for processes, until a rank here joins
   uint64_t ids = 0;
 };
 Registry& registry() {
@@ -82,17 +86,39 @@ ncclResult_t check_comm(const ncclComm* comm, const char* who) {
                 std::string(who) + ": a communicator that is null, or was destroyed or aborted");
 }
 
+namespace {
+
+ncclResult_t find_process_world(const std::string& id, int ranks, std::shared_ptr<World>& world) {
+  int descriptor = -1;
+  {
+    const std::lock_guard<std::mutex> lock(registry().mutex);
+    const auto found = registry().descriptors.find(id);
+    if (found != registry().descriptors.end()) {
+      descriptor = found->second;
+      registry().descriptors.erase(found);
+    }
+  }
+  std::string fault;
+  world = ProcessWorld::open(id, ranks, descriptor, fault);
+  if (world != nullptr) return ncclSuccess;
+  return refuse(ncclInvalidArgument, "ncclCommInitRank: " + fault);
+}
+
+}  // namespace
+
 ncclResult_t find_world(const ncclUniqueId& id, int ranks, std::shared_ptr<World>& world) {
   Registry& all = registry();
   const std::string key(id.internal, strnlen(id.internal, sizeof id.internal));
+  if (SharedMemory::is_id(key)) return find_process_world(key, ranks, world);
   const std::lock_guard<std::mutex> lock(all.mutex);
   const auto found = all.worlds.find(key);
   if (found == all.worlds.end()) {
     return refuse(ncclInvalidArgument,
-                  "ncclCommInitRank: an id that ncclGetUniqueId did not make in this process, or "
-                  "that was used already");
+                  "ncclCommInitRank: an id that ncclGetUniqueId did not make in this process "
+                  "(with SIMT_PROCESSES=1 it makes one for other processes, too), or that was "
+                  "used already");
   }
-  if (found->second == nullptr) found->second = std::make_shared<World>(ranks);
+  if (found->second == nullptr) found->second = std::make_shared<ThreadWorld>(ranks);
   world = found->second;
   if (world->ranks() != ranks) {
     return refuse(ncclInvalidArgument, "ncclCommInitRank: " + std::to_string(ranks) +
@@ -215,13 +241,20 @@ ncclResult_t add_call(CollectiveCall call, ncclComm* comm, cudaStream_t stream) 
   return ncclSuccess;
 }
 
-void make_unique_id(ncclUniqueId& id) {
+ncclResult_t make_unique_id(ncclUniqueId& id) {
   Registry& all = registry();
   const std::lock_guard<std::mutex> lock(all.mutex);
   id = {};
-  std::snprintf(id.internal, sizeof id.internal, "simt-%llu",
-                static_cast<unsigned long long>(++all.ids));
-  all.worlds[id.internal];
+  std::string text = "simt-" + std::to_string(++all.ids);
+  if (config().processes) {
+    const int descriptor = ProcessWorld::make_id(text);
+    if (descriptor < 0) return refuse(ncclSystemError, "ncclGetUniqueId: no memory to share");
+    all.descriptors[text] = descriptor;
+  } else {
+    all.worlds[text];
+  }
+  std::snprintf(id.internal, sizeof id.internal, "%s", text.c_str());
+  return ncclSuccess;
 }
 
 }  // namespace simt

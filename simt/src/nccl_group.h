@@ -29,7 +29,9 @@ ncclResult_t refuse(ncclResult_t result, const std::string& text);
 
 /// The world of the id, which one more rank is about to join.
 ncclResult_t find_world(const ncclUniqueId& id, int ranks, std::shared_ptr<World>& world);
-void make_unique_id(ncclUniqueId& id);
+/// An id for ranks that are threads of this process, or may be other processes, see
+/// Config::processes.
+ncclResult_t make_unique_id(ncclUniqueId& id);
 
 ncclComm* make_comm(std::shared_ptr<World> world, int rank, int device, bool blocking);
 /// The handles of the device's communicators.

@@ -2,10 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
-#include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,38 +9,12 @@
 #include <vector>
 
 #include "nccl.h"
+#include "simt/src/device.h"
+#include "simt/src/nccl_call.h"
 
 namespace simt {
-
 class World;
-
-enum class CollectiveKind { AllReduce, Reduce, ReduceScatter, AllGather, Broadcast, Send, Recv };
-
-/// What one rank passed to a collective, or to a send or receive.
-struct CollectiveCall {
-  CollectiveKind kind;
-  const void* send;
-  void* receive;
-  size_t count;
-  ncclDataType_t type;
-  ncclRedOp_t op;
-  int root;           // or the peer
-  uint64_t sequence;  // the how-manieth collective of the communicator
-
-  bool point_to_point() const {
-    return kind == CollectiveKind::Send || kind == CollectiveKind::Recv;
-  }
-  bool reduces() const {
-    return kind == CollectiveKind::AllReduce || kind == CollectiveKind::Reduce ||
-           kind == CollectiveKind::ReduceScatter;
-  }
-  const char* name() const;
-  size_t bytes() const;
-  /// "4 elements of type 7 with operation 0"
-  std::string text() const;
-};
-
-}  // namespace simt
+}
 
 /// What a handle points to. Never freed, so that a handle used too late is noticed.
 struct ncclComm {
@@ -58,6 +28,32 @@ struct ncclComm {
 
 namespace simt {
 
+enum class Presence { Expected, Here, Destroyed, Gone };
+
+/// What all ranks know of each other. Zeros are a world that nobody has joined; it may lie in
+/// memory that processes share.
+struct WorldState {
+  struct Member {
+    Presence presence;
+    int device;
+    ncclResult_t own_error;
+  };
+  Member members[kMaxDevices];
+  int joined;
+  ncclResult_t error;  // of all
+  char error_text[1024];
+};
+
+/// A call whose work has begun.
+class PostedCall {
+ public:
+  virtual ~PostedCall() = default;
+  /// Does what can be done now, and returns whether that was the last of it.
+  virtual bool advance() = 0;
+  /// Whether `rank` has made its part of the call already.
+  virtual bool has_come(int rank) const = 0;
+};
+
 /// What one rank put into one stream, all at once: an attempt to finish it is made again and again.
 class NcclWork {
  public:
@@ -67,23 +63,27 @@ class NcclWork {
   bool attempt();
 
  private:
-  friend class World;
+  bool give_up() const;
+
   ncclComm* comm_;
   std::vector<CollectiveCall> calls_;
   bool started_ = false;
   std::chrono::steady_clock::time_point deadline_;
-  std::vector<std::shared_ptr<bool>> done_;  // of each call
+  std::vector<std::unique_ptr<PostedCall>> posted_;  // null when it is done
 };
 
+/// The coming and going of ranks, and the errors. How data gets from one to the other is the
+/// business of the classes derived from it.
 class World {
  public:
-  enum class Presence { Expected, Here, Destroyed, Gone };
-
-  explicit World(int ranks) : ranks_(ranks), members_(static_cast<size_t>(ranks)) {}
+  explicit World(int ranks) : ranks_(ranks) {}
+  virtual ~World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
 
   int ranks() const { return ranks_; }
-  /// Enters a rank, and returns whether that makes them complete. Errors show in error_for().
-  bool join(int rank, int device);
+  /// Enters a rank. Errors show in error_for().
+  void join(int rank, int device);
   /// Waits until all ranks are here, or an error.
   ncclResult_t wait_for_all(int rank);
   /// ncclInProgress while ranks are missing.
@@ -92,45 +92,33 @@ class World {
   /// The rank will not take part any more: `result` is what the others see.
   void leave(int rank, Presence how, ncclResult_t result, const std::string& text);
 
- private:
+ protected:
   friend class NcclWork;
-  struct Member {
-    Presence presence = Presence::Expected;
-    int device = -1;
-    ncclResult_t own_error = ncclSuccess;
-  };
-  struct Meeting {
-    std::vector<CollectiveCall> calls;
-    std::vector<bool> present;
-    int arrived = 0;
-    std::shared_ptr<bool> done = std::make_shared<bool>(false);
-  };
-  struct Message {
-    CollectiveCall call;
-    std::shared_ptr<bool> done;
-  };
-  /// The sends from one rank to another, and the receives, that have no partner yet.
-  struct Channel {
-    std::deque<Message> sends, receives;
-  };
 
-  // The caller of these holds the lock.
-  Member& member(int rank) { return members_[static_cast<size_t>(rank)]; }
-  void set_error(ncclResult_t error, const std::string& text);
-  std::shared_ptr<bool> post(int rank, const CollectiveCall& call);
-  void meet(Meeting& meeting);
-  void match(Channel& channel, int from, int to);
-  std::string who_is_missing(int rank, const CollectiveCall& call, bool only_destroyed);
+  // Whoever asks for the state, or changes it, holds the lock.
+  virtual void lock() { mutex_.lock(); }
+  virtual void unlock() { mutex_.unlock(); }
+  virtual WorldState& state() = 0;
+  /// The rank is about to be known as present, or as absent.
+  virtual void come(int rank) { (void)rank; }
+  virtual void go(int rank) { (void)rank; }
+  /// Makes it an error if a rank has gone without a word.
+  virtual void look_for_lost_ranks() {}
+  virtual std::unique_ptr<PostedCall> post(int rank, const CollectiveCall& call) = 0;
+
+  WorldState::Member& member(int rank) { return state().members[rank]; }
+  /// Returns whether it is the first.
+  bool set_error(ncclResult_t error, const std::string& text);
+  /// The ranks do not make the same call.
+  void set_mismatch(const std::string& text);
+
+ private:
+  friend class std::lock_guard<World>;
+  std::string who_is_missing(int rank, const CollectiveCall& call, const PostedCall& posted,
+                             bool only_destroyed);
 
   const int ranks_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Member> members_;
-  int joined_ = 0;
-  ncclResult_t error_ = ncclSuccess;  // of all
-  std::string error_text_;
-  std::map<uint64_t, Meeting> meetings_;  // by the sequence number
-  std::map<std::pair<int, int>, Channel> channels_;
 };
 
 }  // namespace simt

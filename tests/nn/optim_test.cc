@@ -121,6 +121,20 @@ TEST(LearningRateSchedule, WarmsUpAndDecays) {
   EXPECT_NEAR(schedule.at(35), 0.1 + 0.45 * (1 + std::sqrt(0.5)), 1e-12);
   EXPECT_NEAR(schedule.at(110), 0.1, 1e-12);
   EXPECT_NEAR(schedule.at(500), 0.1, 1e-12);
+  const auto at = [](ScheduleKind kind, std::int64_t step) {
+    return LearningRateSchedule{1.0, 0.1, 10, 110, kind, 20}.at(step);
+  };
+  for (ScheduleKind kind :
+       {ScheduleKind::Linear, ScheduleKind::Constant, ScheduleKind::WarmupStableDecay}) {
+    EXPECT_DOUBLE_EQ(at(kind, 4), 0.5);
+    EXPECT_DOUBLE_EQ(at(kind, 10), 1.0);
+  }
+  EXPECT_NEAR(at(ScheduleKind::Linear, 60), 0.55, 1e-12);
+  EXPECT_NEAR(at(ScheduleKind::Linear, 110), 0.1, 1e-12);
+  EXPECT_EQ(at(ScheduleKind::Constant, 500), 1.0);
+  EXPECT_EQ(at(ScheduleKind::WarmupStableDecay, 90), 1.0);
+  EXPECT_NEAR(at(ScheduleKind::WarmupStableDecay, 100), 0.55, 1e-12);
+  EXPECT_NEAR(at(ScheduleKind::WarmupStableDecay, 500), 0.1, 1e-12);
   EXPECT_DOUBLE_EQ((LearningRateSchedule{1.0, 0.1, 0, 1}.at(0)), 1.0);
 }
 

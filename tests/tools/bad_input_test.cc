@@ -43,7 +43,9 @@ TEST_F(BadInputTest, Shapes) {
   expect_refused({"--tp=2", "--d-ff=33"}, "d_ff 33 is not divisible by tp=2");
   expect_refused({"--n-heads=5"}, "d_model 32 is not divisible by n_heads 5; choose n_heads from");
   expect_refused({"--seq-len=300"}, "--seq-len 300 is above --max-position-embeddings 256");
-  expect_refused({"--grad-accum=3"}, "--batch-size 4 is not divisible by --grad-accum 3");
+  expect_refused({"--grad-accum=3"},
+                 "--batch-size 4 does not divide into --dp=1 x --grad-accum=3 micro-batches; "
+                 "choose a multiple of 3");
 }
 
 TEST_F(BadInputTest, Values) {
@@ -76,6 +78,7 @@ TEST_F(BadInputTest, OutputThatCannotBeWritten) {
 
 TEST_F(BadInputTest, DivergingRun) {
   for (const char* tp : {"--tp=1", "--tp=2"}) {
+    std::filesystem::remove_all(folder_ + "/out");
     const Result result =
         run("train",
             tiny({tp, "--lr=1e6", "--grad-clip=0", "--warmup-steps=0", "--steps=9", "--out=out"}),

@@ -1,6 +1,5 @@
 // --help, forward_tp and bench, and how a sample is shown.
 #include "tests/tools/run_program.h"
-#include "tools/sample.h"
 
 namespace shardgrad::tool_testing {
 namespace {
@@ -15,6 +14,11 @@ TEST_F(ProgramsTest, HelpNamesEveryFlag) {
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.err, "");
   for (const char* flag : {"tp",
+                           "dp",
+                           "sequence-parallel",
+                           "recompute",
+                           "zero",
+                           "label-smoothing",
                            "preset",
                            "n-layers",
                            "n-heads",
@@ -82,21 +86,9 @@ TEST_F(ProgramsTest, BenchReports) {
   std::vector<std::string> labels;
   for (const std::string& line : lines(result.out))
     labels.push_back(line.substr(0, line.find(' ')));
-  EXPECT_THAT(labels,
-              ElementsAre("machine", "device", "model", "step", "rate", "phases", "memory"));
+  EXPECT_THAT(labels, ElementsAre("machine", "device", "model", "layout", "step", "rate", "phases",
+                                  "memory"));
   EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
-}
-
-TEST(PrintableTest, KeepsTextAndShowsTheRest) {
-  const std::string text = "a\tb\n\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
-  EXPECT_EQ(printable(text), text);
-  EXPECT_EQ(printable(""), "");
-  EXPECT_EQ(printable("\r\033[K\x7f"), "\\x0d\\x1b[K\\x7f");
-  EXPECT_EQ(printable(std::string(1, '\0')), "\\x00");
-  EXPECT_EQ(printable("\xc3"), "\\xc3") << "cut off";
-  EXPECT_EQ(printable("\xe2\x82z"), "\\xe2\\x82z");
-  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b") << "a control character";
-  EXPECT_EQ(printable("\xc0\xaf\xed\xa0\x80\xff"), "\\xc0\\xaf\\xed\\xa0\\x80\\xff");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ class TrainOnGpuTest : public ToolTest {
   std::vector<double> losses(const std::vector<std::string>& changes) {
     std::vector<std::string> arguments = tiny(changes);
     arguments.push_back("--out=out");
+    std::filesystem::remove_all(folder_ + "/out");
     last_ = run("tests/tools/train_on_simt", arguments, folder_);
     EXPECT_EQ(last_.status, 0) << last_.err;
     EXPECT_EQ(last_.err, "");

@@ -15,6 +15,7 @@ class TrainTest : public ToolTest {
  protected:
   /// The metrics of a tiny run that is expected to succeed.
   std::vector<json> metrics(const std::vector<std::string>& changes) {
+    std::filesystem::remove_all(folder_ + "/out");
     last_ = run("train", with_out(tiny(changes)), folder_);
     EXPECT_EQ(last_.status, 0) << last_.err;
     EXPECT_EQ(last_.err, "");

@@ -23,6 +23,7 @@ struct Config {
   std::string skip_barrier;            ///< SIMT_SKIP_BARRIER: FILE:LINE of a barrier to leave out
   int devices = 2;                     ///< SIMT_DEVICES: how many devices there seem to be
   size_t device_memory = 0;            ///< SIMT_DEVICE_MEMORY_MB: bytes of each device
+  bool processes = false;              ///< SIMT_PROCESSES: NCCL's ranks may be other processes
   double timeout_seconds = 60;         ///< SIMT_TIMEOUT: how long a wait for other ranks may last
 };
 Config& config();

@@ -1,0 +1,56 @@
+#include "checkpoint/trainer_state.h"
+
+#include <limits>
+
+#include "checkpoint/json_text.h"
+#include "tensor/error.h"
+
+namespace shardgrad {
+namespace {
+
+constexpr const char* kName = "checkpoint";
+
+// Of the format of the folder; another number means that files or fields mean something else.
+constexpr std::int64_t kVersion = 1;
+
+}  // namespace
+
+std::string to_json_text(const TrainerState& state) {
+  const nlohmann::ordered_json json{{"version", kVersion},
+                                    {"step", state.step},
+                                    {"adam_steps", state.adam_steps},
+                                    {"skipped_steps", state.skipped_steps},
+                                    {"skipped_in_a_row", state.skipped_in_a_row},
+                                    {"seed", state.seed},
+                                    {"dtype", state.dtype},
+                                    {"arguments", state.arguments},
+                                    {"settings", state.settings}};
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+TrainerState read_trainer_state(const std::string& folder) {
+  const std::string path = folder + "/trainer_state.json";
+  const nlohmann::json json = read_json_object(path);
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t version = integer_in(json, "version", path, 1, most);
+  require(version == kVersion, kName, "{} is of version {} of the format; expected {}", path,
+          version, kVersion);
+  TrainerState state;
+  state.step = integer_in(json, "step", path, 0, most);
+  state.adam_steps = integer_in(json, "adam_steps", path, 0, state.step);
+  state.skipped_steps = integer_in(json, "skipped_steps", path, 0, state.step);
+  state.skipped_in_a_row = integer_in(json, "skipped_in_a_row", path, 0, state.skipped_steps);
+  state.seed = static_cast<std::uint64_t>(integer_in(json, "seed", path, 0, most));
+  state.dtype = string_in(json, "dtype", path);
+  require(json.contains("arguments") && json["arguments"].is_array(), kName,
+          "{} has no list \"arguments\"", path);
+  for (const nlohmann::json& argument : json["arguments"]) {
+    require(argument.is_string(), kName, "{} has the argument {}; expected a string", path,
+            shown(argument));
+    state.arguments.push_back(argument.get<std::string>());
+  }
+  if (json.contains("settings")) state.settings = json["settings"];
+  return state;
+}
+
+}  // namespace shardgrad
