@@ -1,7 +1,6 @@
 #include "checkpoint/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,26 +68,6 @@ void write_file(const std::string& path, const std::string& text) {
   OutputFile file = OutputFile::create(path, static_cast<std::int64_t>(text.size()));
   file.write_at(0, text.data(), static_cast<std::int64_t>(text.size()));
   file.sync();
-}
-
-MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail_to("read", path, errno);
-  struct stat status {};
-  int reason = fstat(descriptor, &status) == 0 ? 0 : errno;
-  if (reason == 0 && !S_ISREG(status.st_mode)) reason = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-  if (reason == 0 && status.st_size > 0) {
-    size_ = static_cast<std::size_t>(status.st_size);
-    void* memory = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    reason = memory == MAP_FAILED ? errno : 0;
-    data_ = memory == MAP_FAILED ? nullptr : static_cast<const char*>(memory);
-  }
-  close(descriptor);
-  if (reason != 0) fail_to("read", path, reason);
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<char*>(data_), size_);
 }
 
 }  // namespace shardgrad

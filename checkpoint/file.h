@@ -1,9 +1,8 @@
-// Files that are written at offsets and read as memory.
+// Files that are written at offsets.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace shardgrad {
 
@@ -35,23 +34,5 @@ class OutputFile {
 
 /// Writes `text` into the new file `path`, and waits until it is on the disk.
 void write_file(const std::string& path, const std::string& text);
-
-/// A whole file as read-only memory, of which the system loads what is touched.
-class MappedFile {
- public:
-  /// @throws Error with the path and the system's reason.
-  explicit MappedFile(const std::string& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string_view bytes() const { return {data_, size_}; }
-
- private:
-  std::string path_;
-  const char* data_ = nullptr;
-  std::size_t size_ = 0;
-};
 
 }  // namespace shardgrad

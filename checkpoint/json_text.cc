@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoint/file.h"
+#include "files/mapped_file.h"
 #include "tensor/error.h"
 
 namespace shardgrad {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "checkpoint/json_text.h"
+#include "files/mapped_file.h"
 
 namespace shardgrad {
 namespace {

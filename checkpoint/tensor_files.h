@@ -8,6 +8,7 @@
 
 #include "checkpoint/file.h"
 #include "checkpoint/safetensors.h"
+#include "files/mapped_file.h"
 
 namespace shardgrad {
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "data/file.h"
+#include "files/mapped_file.h"
 #include "tensor/error.h"
 
 namespace shardgrad {

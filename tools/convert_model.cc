@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checkpoint/file.h"
+#include "files/mapped_file.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/gpt2_format.h"
 #include "checkpoint/json_text.h"

@@ -78,7 +78,7 @@ TEST(Trap18, DataIsKeyedByTheDataParallelRankAlone) {
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = i * i % 37;
   const BatchSampler sampler(TokenDataset(std::move(tokens)), kTokens, 3);
   const auto batch_of = [&](std::int64_t first, std::int64_t count) {
-    const Batch batch = sampler.training_batch(4, first, count);
+    const Batch batch = sampler.training_batch(100 + first, count);
     return MicroBatch{batch.input_ids, batch.targets};
   };
   std::vector<std::vector<std::uint64_t>> hashes(4);
