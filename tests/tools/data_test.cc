@@ -34,6 +34,7 @@ class DataTest : public ToolTest {
   std::vector<double> losses(const std::vector<std::string>& changes) {
     std::vector<std::string> arguments = tiny(changes);
     arguments.push_back("--out=out");
+    std::filesystem::remove_all(folder_ + "/out");
     last_ = run("train", arguments, folder_);
     EXPECT_EQ(last_.status, 0) << last_.err;
     std::vector<double> result;
