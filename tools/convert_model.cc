@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "checkpoint/file.h"
-#include "files/mapped_file.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/gpt2_format.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/stored_dtype.h"
+#include "files/mapped_file.h"
 #include "tools/tensor_table.h"
 
 namespace shardgrad {

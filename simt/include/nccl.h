@@ -1,5 +1,5 @@
-// Stand-in for NCCL's header: ranks are host threads of one process, or processes of one node, which
-// meet in memory.
+// Stand-in for NCCL's header: ranks are host threads of one process, or processes of one node,
+// which meet in memory.
 #pragma once
 
 #include <climits>
