@@ -1,5 +1,7 @@
 #include "model/gpt_config.h"
 
+#include <numeric>
+
 #include "parallel/sharding.h"
 
 namespace shardgrad {
@@ -48,8 +50,12 @@ void GPTConfig::validate(int tensor_parallel_size) const {
           "d_model {} is not divisible by n_heads {}; choose n_heads from {}", d_model, n_heads,
           divisors_of(d_model));
   require(tensor_parallel_size >= 1, kName, "tp is {}; expected at least 1", tensor_parallel_size);
-  divided(n_heads, tensor_parallel_size, kName, "n_heads");
-  divided(d_ff, tensor_parallel_size, kName, "d_ff");
+  // Offered is what divides both.
+  const std::int64_t common = std::gcd(n_heads, d_ff);
+  const bool heads_divide = n_heads % tensor_parallel_size == 0;
+  require(common % tensor_parallel_size == 0, kName,
+          "{} {} is not divisible by tp={}; choose tp from {}", heads_divide ? "d_ff" : "n_heads",
+          heads_divide ? d_ff : n_heads, tensor_parallel_size, divisors_of(common));
 }
 
 GPTConfig gpt_preset(const std::string& name) {
