@@ -33,6 +33,9 @@ class HelpFormatter : public CLI::Formatter {
 
   std::string make_option(const CLI::Option* option, bool positional) const override {
     std::string text = "  " + make_option_name(option, positional);
+    // What CLI11 adds to the name that sets a flag to false.
+    for (auto at = text.find("{false}"); at != std::string::npos; at = text.find("{false}"))
+      text.erase(at, 7);
     if (option->get_type_size() != 0) {
       const std::string type = option->get_type_name();  // "TEXT:{what the check accepts}"
       text += " " + type.substr(0, type.find(':'));
