@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tensor/operation_times.h"
+
 namespace shardgrad {
 namespace {
 
@@ -19,6 +21,16 @@ void check_tensor(const char* where, const char* name, const Tensor& tensor) {
   require(tensor.is_contiguous(), where,
           "{} of shape {} has strides {}, so it is not contiguous; pass {}.contiguous()", name,
           tensor.shape().to_string(), tensor.strides().to_string(), name);
+}
+
+// Calls `run`, and records how long it took where the thread wants to know.
+template <class Run>
+void timed(const char* name, const Tensor& payload, const Run& run) {
+  if (OperationTimes* const times = OperationTimes::of_thread()) {
+    times->measure(name, {&payload}, run);
+  } else {
+    run();
+  }
 }
 
 void check_rank(const char* where, const char* name, int rank, int world_size) {
@@ -69,21 +81,21 @@ void copy_unless_same(const Tensor& input, Tensor& output) {
 void Communicator::all_reduce(Tensor& x, ReduceOp op) {
   check_tensor("all_reduce", "x", x);
   if (world_size() == 1) return;
-  do_all_reduce(x, op);
+  timed("all_reduce", x, [&] { do_all_reduce(x, op); });
   count(stats_.all_reduce, x);
 }
 
 void Communicator::all_gather(const Tensor& input, Tensor& output) {
   check_whole_and_part("all_gather", "output", output, "input", input, rank(), world_size());
   if (world_size() == 1) return copy_unless_same(input, output);
-  do_all_gather(input, output);
+  timed("all_gather", output, [&] { do_all_gather(input, output); });
   count(stats_.all_gather, output);
 }
 
 void Communicator::reduce_scatter(const Tensor& input, Tensor& output) {
   check_whole_and_part("reduce_scatter", "input", input, "output", output, rank(), world_size());
   if (world_size() == 1) return copy_unless_same(input, output);
-  do_reduce_scatter(input, output);
+  timed("reduce_scatter", input, [&] { do_reduce_scatter(input, output); });
   count(stats_.reduce_scatter, input);
 }
 
@@ -91,7 +103,7 @@ void Communicator::broadcast(Tensor& x, int root) {
   check_tensor("broadcast", "x", x);
   check_rank("broadcast", "root", root, world_size());
   if (world_size() == 1) return;
-  do_broadcast(x, root);
+  timed("broadcast", x, [&] { do_broadcast(x, root); });
   count(stats_.broadcast, x);
 }
 
@@ -99,7 +111,7 @@ void Communicator::send(const Tensor& x, int destination) {
   check_tensor("send", "x", x);
   check_rank("send", "destination", destination, world_size());
   require(destination != rank(), "send", "destination {} is this rank itself", destination);
-  do_send(x, destination);
+  timed("send", x, [&] { do_send(x, destination); });
   count(stats_.send_receive, x);
 }
 
@@ -107,7 +119,7 @@ void Communicator::receive(Tensor& x, int source) {
   check_tensor("receive", "x", x);
   check_rank("receive", "source", source, world_size());
   require(source != rank(), "receive", "source {} is this rank itself", source);
-  do_receive(x, source);
+  timed("receive", x, [&] { do_receive(x, source); });
   count(stats_.send_receive, x);
 }
 

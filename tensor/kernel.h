@@ -3,8 +3,10 @@
 
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "tensor/cuda/runtime.h"
+#include "tensor/operation_times.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad {
@@ -36,6 +38,15 @@ class Kernel<void(Args...)> {
     (check_device(args, first), ...);
     const Device device = first ? first->device() : Device{};
     check_(args...);
+    OperationTimes* const times = OperationTimes::of_thread();
+    if (times == nullptr) return run(device, args...);
+    std::vector<const Tensor*> operands;
+    (append_operand(args, operands), ...);
+    times->measure(name_, operands, [&] { run(device, args...); });
+  }
+
+ private:
+  void run(const Device& device, Args... args) const {
     if (device.type == DeviceType::Cpu) {
       cpu_(args...);
       return;
@@ -52,7 +63,6 @@ class Kernel<void(Args...)> {
     }
   }
 
- private:
   template <class Arg>
   void check_device(const Arg& arg, const Tensor*& first) const {
     if constexpr (std::is_same_v<Arg, Tensor>) {
@@ -70,6 +80,11 @@ class Kernel<void(Args...)> {
       shapes += arg.defined() ? std::string(name_of(arg.dtype())) + " " + arg.shape().to_string()
                               : "undefined";
     }
+  }
+
+  template <class Arg>
+  static void append_operand(const Arg& arg, std::vector<const Tensor*>& operands) {
+    if constexpr (std::is_same_v<Arg, Tensor>) operands.push_back(&arg);
   }
 
   const char* name_;
