@@ -24,7 +24,8 @@ void start_file(const std::string& path, const SafetensorsLayout& layout) {
 
 // The folder with everything but the tensors' bytes.
 void start_folder(GPTTraining& training, const TrainerState& state, const std::string& folder,
-                  const SafetensorsLayout& parameters, const SafetensorsLayout& optimizer) {
+                  const SafetensorsLayout& parameters, const SafetensorsLayout& optimizer,
+                  const CompanionFiles& companions) {
   const std::string path = checkpoint_path(folder, state.step);
   require(!std::filesystem::exists(path), kName, "{} exists", path);
   make_folder(folder);
@@ -36,12 +37,13 @@ void start_folder(GPTTraining& training, const TrainerState& state, const std::s
   write_file(partial + "/config.json",
              gpt2_config_json(training.model().config(), dtype_of(training)).dump(2) + "\n");
   write_file(partial + "/trainer_state.json", to_json_text(state));
+  write_companion_files(companions, partial);
 }
 
 }  // namespace
 
 std::string save_checkpoint(GPTTraining& training, TrainerState state, const std::string& folder,
-                            std::int64_t keep) {
+                            std::int64_t keep, const CompanionFiles& companions) {
   Communicator& world = training.mesh().world();
   const bool leads = world.rank() == 0;
   state.adam_steps = training.optimizer().steps();
@@ -51,7 +53,7 @@ std::string save_checkpoint(GPTTraining& training, TrainerState state, const std
   const std::string partial = partial_path(folder, state.step);
   const std::string path = checkpoint_path(folder, state.step);
   try {
-    if (leads) start_folder(training, state, folder, parameters, optimizer);
+    if (leads) start_folder(training, state, folder, parameters, optimizer, companions);
     world.barrier();
     {
       OutputFile file = OutputFile::open(partial + "/model.safetensors");

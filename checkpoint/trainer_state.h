@@ -6,13 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "training/spike_guard.h"
+
 namespace shardgrad {
 
 struct TrainerState {
   std::int64_t step = 0;               ///< steps made
   std::int64_t adam_steps = 0;         ///< of these, those in which the parameters changed
   std::int64_t skipped_steps = 0;      ///< and those in which they did not
+  std::int64_t spiked_steps = 0;       ///< of those, the ones that were spikes
   std::int64_t skipped_in_a_row = 0;   ///< at the end
+  StepHistory history;                 ///< of a run with a guard against spikes; else empty
   std::uint64_t seed = 0;              ///< of weights, dropout and the order of the data
   std::string dtype;                   ///< of the parameters: "float32"
   std::vector<std::string> arguments;  ///< the command line of the run

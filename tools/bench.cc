@@ -9,11 +9,11 @@
 
 #include "parallel/launch.h"
 #include "tensor/allocator.h"
-#include "tensor/kernels/gemm.h"
 #include "tensor/kernels/random.h"
 #include "tensor/matmul_precision.h"
 #include "tensor/parallel_for.h"
 #include "tools/device_options.h"
+#include "tools/gemm_rate.h"
 #include "tools/layout_options.h"
 #include "tools/program.h"
 #include "training/gpt_training.h"
@@ -44,37 +44,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-// Floating-point operations of the matrix products of one step: forward once, backward twice. The
-// causal half of attention's T x T counts.
-double step_flops(const GPTConfig& config, std::int64_t batch, std::int64_t tokens) {
-  const double d = static_cast<double>(config.d_model),
-               layers = static_cast<double>(config.n_layers);
-  const double weights = layers * (4.0 * d * d + 2.0 * d * config.d_ff) + config.vocab_size * d;
-  const double attention = layers * 2.0 * d * (static_cast<double>(tokens) + 1.0) / 2.0;
-  return 3.0 * 2.0 * (weights + attention) * batch * tokens;
-}
-
-// The rate of a GEMM that is large enough to be limited by arithmetic alone, on every rank at once.
-double gemm_flops_per_second(Communicator& world, DType dtype, Device device) {
-  const std::int64_t size = device.type == DeviceType::Cuda ? 8192 : 1536;
-  Tensor a = Tensor::empty({size, size}, dtype, device), b = Tensor::empty_like(a),
-         c = Tensor::empty_like(a);
-  kernels::fill_normal(a, {1, 1}, 0, 0.0, 1.0);
-  kernels::fill_normal(b, {1, 2}, 0, 0.0, 1.0);
-  double best = 1e30;
-  for (int repeat = 0; repeat < 8; ++repeat) {
-    wait_for(device);
-    world.barrier();
-    const auto start = std::chrono::steady_clock::now();
-    kernels::gemm(a, b, Tensor(), c, false);
-    wait_for(device);
-    world.barrier();
-    best = std::min(best, seconds_since(start));
-  }
-  const double n = static_cast<double>(size);
-  return world.world_size() * 2.0 * n * n * n / best;
 }
 
 Tensor random_ids(const BenchOptions& options, std::int64_t vocab_size, const char* name) {
@@ -130,7 +99,8 @@ void run_rank(const BenchOptions& options, const GPTConfig& config,
   const Device device = devices[world.rank()];
   const DType dtype = dtype_of(options.device);
   set_allow_tf32(options.device.tf32);
-  const double gemm_rate = gemm_flops_per_second(world, dtype, device);
+  // The fastest of eight: the machine may be busy with something else now and then.
+  const double gemm_rate = gemm_flops_per_second(world, dtype, device, large_gemm_size(device), 8);
   TrainingSettings settings;
   settings.adamw.max_gradient_norm = 1.0;
   settings.seed = 1;

@@ -4,23 +4,18 @@
 #include <map>
 #include <vector>
 
+#include "checkpoint/companion_files.h"
 #include "checkpoint/file.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/gpt2_format.h"
 #include "checkpoint/json_text.h"
 #include "checkpoint/stored_dtype.h"
-#include "files/mapped_file.h"
 #include "tools/tensor_table.h"
 
 namespace shardgrad {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Beside the model; taken along as they are.
-constexpr const char* kCompanions[] = {"generation_config.json",  "merges.txt",
-                                       "special_tokens_map.json", "tokenizer.json",
-                                       "tokenizer_config.json",   "vocab.json"};
 
 // The tensors of one of the files to be written: where from, and as what.
 using Group = std::vector<std::pair<const StoredTensor*, StoredTensor>>;
@@ -94,12 +89,7 @@ void fill_folder(const std::string& input, const Gpt2Folder& model,
     write_file(folder + "/model.safetensors.index.json", index_of(groups, total).dump(2) + "\n");
   }
   write_config(input, folder, groups.front().front().second.dtype);
-  for (const char* name : kCompanions) {
-    std::error_code error;
-    const std::string source = input + "/" + name;
-    if (!fs::exists(source, error)) continue;
-    write_file(folder + "/" + name, std::string(MappedFile(source).bytes()));
-  }
+  write_companion_files(companion_files(input), folder);
 }
 
 }  // namespace

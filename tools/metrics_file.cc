@@ -7,7 +7,7 @@
 
 namespace shardgrad {
 
-std::string metrics_up_to(const std::string& path, std::int64_t last_step) {
+std::string lines_up_to(const std::string& path, std::int64_t last_step) {
   std::ifstream file(path, std::ios::binary);
   std::string kept, line;
   for (std::int64_t number = 1; std::getline(file, line); ++number) {

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/metrics_file.h"
+#include "tools/printable_text.h"
 
 namespace shardgrad {
 namespace {
@@ -108,6 +109,7 @@ std::string settings_text(const TrainOptions& options, const std::string& device
 
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
     : metrics_path_(options.out + "/metrics.jsonl"),
+      samples_path_(options.out + "/samples.jsonl"),
       first_step_(options.checkpoints.resumed_step),
       loss_unit_(options.data.is_bytes() ? "nats per byte" : "nats per token"),
       total_steps_(options.steps),
@@ -120,7 +122,14 @@ RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_p
   write_whole(options.out + "/config.json", settings_text(options, device) + "\n");
   write_whole(options.out + "/run.toml", options.config);
   const bool goes_on = continues_in(options.out, options.checkpoints);
-  if (goes_on) write_whole(metrics_path_, metrics_up_to(metrics_path_, first_step_));
+  if (goes_on) write_whole(metrics_path_, lines_up_to(metrics_path_, first_step_));
+  const std::string samples = goes_on ? lines_up_to(samples_path_, first_step_) : "";
+  if (!samples.empty()) {
+    write_whole(samples_path_, samples);
+  } else {
+    std::filesystem::remove(samples_path_, error);
+    require(!error, "train", "cannot remove {}: {}", samples_path_, error.message());
+  }
   metrics_ = open(metrics_path_, goes_on ? "a" : "w");
 }
 
@@ -139,7 +148,8 @@ void RunLog::write(const StepMetrics& metrics) {
   add("grad_norm", metrics.gradient_norm);
   add("tokens_per_second", metrics.tokens_per_second);
   if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
-  if (metrics.validation_loss) line["val_loss"] = *metrics.validation_loss;
+  if (metrics.validation_loss) add("val_loss", *metrics.validation_loss);
+  if (metrics.model_flops_utilization) add("mfu", *metrics.model_flops_utilization);
   write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
   show(metrics);
 }
@@ -172,6 +182,15 @@ void RunLog::show(const StepMetrics& metrics) {
     say(fmt::format("step {}  validation loss {:.4f} {}", metrics.step, *metrics.validation_loss,
                     loss_unit_));
   }
+}
+
+void RunLog::write_sample(std::int64_t step, const std::string& text) {
+  const std::string shown_text = printable(text);
+  const nlohmann::ordered_json line{{"step", step}, {"text", shown_text}};
+  const FilePointer samples = open(samples_path_, "a");
+  write_and_flush(line.dump() + "\n", samples.get(), samples_path_);
+  say(fmt::format("\nA sample after step {}, continuing the first bytes of the held-out text:\n{}",
+                  step, shown_text));
 }
 
 void RunLog::say(const std::string& text) {

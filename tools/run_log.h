@@ -26,6 +26,8 @@ struct StepMetrics {
   double tokens_per_second = 0.0;
   std::int64_t skipped_steps = 0;         ///< so far: steps whose gradients were not finite
   std::optional<double> validation_loss;  ///< nats per token
+  /// Share of the measured rate of matrix products that the step made, 0 to 1.
+  std::optional<double> model_flops_utilization;
 };
 
 /// The options, those that depend on others resolved, as an object of JSON.
@@ -50,6 +52,11 @@ class RunLog {
   /// @throws Error when the line cannot be written.
   void write(const StepMetrics& metrics);
 
+  /// Prints a text that the model has made after `step` steps, under a title that names the step,
+  /// and appends it to OUT/samples.jsonl: {"step": ..., "text": ...}. What is no printable
+  /// character is written as by printable(). @throws Error when it cannot be written.
+  void write_sample(std::int64_t step, const std::string& text);
+
   /// Prints a line of text between progress lines.
   void say(const std::string& text);
 
@@ -57,7 +64,7 @@ class RunLog {
   using Clock = std::chrono::steady_clock;
   void show(const StepMetrics& metrics);
 
-  std::string metrics_path_;
+  std::string metrics_path_, samples_path_;
   FilePointer metrics_;
   std::int64_t first_step_;  // steps made before this log began
   const char* loss_unit_;

@@ -6,7 +6,6 @@
 #include "data/batch_sampler.h"
 #include "parallel/launch.h"
 #include "tensor/matmul_precision.h"
-#include "tools/printable_text.h"
 #include "tools/program.h"
 #include "tools/run_checkpoints.h"
 #include "tools/run_log.h"
@@ -196,10 +195,7 @@ void run_training(TrainOptions options, Processes& processes) {
     const bool stopped = trainer.run();
     if (stopped || options.sample_tokens == 0 || loaded.tokenizer == nullptr) return;
     const std::string sample = trainer.sample(data.held_out, *loaded.tokenizer);
-    if (own_log != nullptr) {
-      own_log->say("\nA sample, continuing the first bytes of the held-out text:\n" +
-                   printable(sample));
-    }
+    if (own_log != nullptr) own_log->write_sample(options.steps, sample);
   });
   if (log) log->say("\nwrote " + options.out + "/config.json and metrics.jsonl");
 }

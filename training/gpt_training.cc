@@ -18,6 +18,20 @@ std::unique_ptr<CommunicationQueue> queue_for(const TrainingLayout& layout, Comm
   return std::make_unique<CommunicationQueue>(group, device);
 }
 
+// The gradient norm, or NaN, with which the optimizer skips the step, when that is beyond its
+// limits. Decided where both numbers are, so that nobody waits for them.
+Tensor accepted_norm(const StepOutcome& outcome) {
+  const StepLimits none;
+  const StepLimits& limits = outcome.limits;
+  if (limits.loss == none.loss && limits.gradient_norm == none.gradient_norm) {
+    return outcome.gradient_norm;
+  }
+  Tensor accepted = outcome.gradient_norm.clone();
+  kernels::reject_above(outcome.gradient_norm, limits.gradient_norm, accepted);
+  kernels::reject_above(outcome.loss, limits.loss, accepted);
+  return accepted;
+}
+
 GPTParallelism parallelism_of(const TrainingLayout& layout, CommunicationQueue* overlap) {
   return {layout.sequence_parallel, layout.recompute, overlap};
 }
@@ -41,6 +55,7 @@ GPTTraining::GPTTraining(const GPTConfig& config, const TrainingLayout& layout, 
 StepOutcome GPTTraining::step(const TrainingStep& step, const BatchSource& batch) {
   Communicator& tensor_parallel = mesh_.tensor_parallel();
   StepOutcome outcome;
+  outcome.limits = step.limits;
   outcome.loss = forward_and_backward(step, batch);
   data_parallel_.finish_gradients();
   sum_partial_gradients(parameters_, tensor_parallel, data_parallel_.owned());
@@ -48,7 +63,7 @@ StepOutcome GPTTraining::step(const TrainingStep& step, const BatchSource& batch
                               ? gradient_norm(parameters_, tensor_parallel, data_parallel_.owned(),
                                               mesh_.data_parallel())
                               : gradient_norm(parameters_, tensor_parallel);
-  optimizer_.step(step.learning_rate, outcome.gradient_norm);
+  optimizer_.step(step.learning_rate, accepted_norm(outcome));
   data_parallel_.gather_parameters();
   on_phase_end_(2);
   return outcome;
@@ -111,7 +126,10 @@ StepNumbers GPTTraining::numbers(const StepOutcome& outcome) {
   numbers.loss = outcome.loss.item();
   numbers.gradient_norm = outcome.gradient_norm.item();
   // As the optimizer has decided.
-  numbers.skipped = !std::isfinite(numbers.gradient_norm);
+  const bool finite = std::isfinite(numbers.gradient_norm);
+  numbers.spiked = finite && !(numbers.gradient_norm <= outcome.limits.gradient_norm &&
+                               numbers.loss <= outcome.limits.loss);
+  numbers.skipped = !finite || numbers.spiked;
   if (numbers.skipped) optimizer_.take_back_step();
   return numbers;
 }

@@ -8,6 +8,7 @@
 #include "nn/optim/adamw.h"
 #include "parallel/data_parallel.h"
 #include "parallel/mesh.h"
+#include "training/spike_guard.h"
 #include "training/training_layout.h"
 
 namespace shardgrad {
@@ -36,6 +37,7 @@ struct TrainingStep {
   double learning_rate = 0.0;
   std::int64_t sequences = 1;      ///< of the whole batch, over all ranks and micro-batches
   std::int64_t micro_batches = 1;  ///< that the batch is split into, to save memory
+  StepLimits limits;               ///< beyond either the step is skipped
 };
 
 /// What came of a step, on every rank alike; on the device, which need not be done. See
@@ -43,13 +45,15 @@ struct TrainingStep {
 struct StepOutcome {
   Tensor loss;           ///< float64 [1]: mean over the batch's targets that count
   Tensor gradient_norm;  ///< float64 [1]: of the whole model, before clipping
+  StepLimits limits;     ///< those of the step
 };
 
 /// The numbers of a step.
 struct StepNumbers {
   double loss = 0.0;
   double gradient_norm = 0.0;
-  bool skipped = false;  ///< the gradient was not finite: no parameter changed
+  bool skipped = false;  ///< no parameter changed: the gradient was not finite, or it was a spike
+  bool spiked = false;   ///< it was finite, but beyond the step's limits
 };
 
 /// A model and its optimizer on the ranks of a run, each holding what the layout gives it. The same
@@ -63,7 +67,8 @@ class GPTTraining {
 
   /// Computes the gradients of the step's batch, and updates the parameters by them: forward and
   /// backward passes, their sum over the ranks, clipping by the global norm, AdamW. A step whose
-  /// gradients are not finite changes no parameter on any rank. Nothing waits for the device.
+  /// gradients are not finite, or whose loss or gradient norm is beyond the step's limits, changes
+  /// nothing on any rank. Nothing waits for the device.
   /// @throws Error unless dp x micro_batches divides the sequences.
   StepOutcome step(const TrainingStep& step, const BatchSource& batch);
 

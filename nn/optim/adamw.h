@@ -41,6 +41,12 @@ class AdamW {
   /// Elements of each of its moments: those of the ranges that it owns.
   std::int64_t state_numel() const { return first_moment_.numel(); }
 
+  /// Bytes of its moments and masters; those of the masters also before the first step.
+  std::int64_t state_bytes() const {
+    const auto element = static_cast<std::int64_t>(size_of(first_moment_.dtype()));
+    return (has_master() ? 3 : 2) * state_numel() * element;
+  }
+
   /// What it keeps from one step to the next, for those who store it and bring it back: tensors
   /// [state_numel()], of the owned ranges, one behind the other.
   const std::vector<FlatRange>& owned() const { return owned_; }

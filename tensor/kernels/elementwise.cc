@@ -30,6 +30,8 @@ void scale(const Tensor& x, double, Tensor& out) { check_map("scale", x, out); }
 
 void square_root(const Tensor& x, Tensor& out) { check_map("square_root", x, out); }
 
+void reject_above(const Tensor& x, double, Tensor& out) { check_map("reject_above", x, out); }
+
 void add_bias(const Tensor& x, const Tensor& bias, Tensor& out) {
   require_leading_matrix("add_bias", "x", x);
   require_operand("add_bias", "bias", bias, {x.size(1)}, x.dtype());

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "tensor/kernels/column_sums.h"
 #include "tensor/kernels/element_loops.h"
@@ -50,6 +51,19 @@ void square_root(const Tensor& x, Tensor& out) {
     T* const result = out.data<T>();
     parallel_elements(x.numel(),
                       [=](std::int64_t i) { store(result[i], std::sqrt(widen(source[i]))); });
+  });
+}
+
+void reject_above(const Tensor& x, double limit, Tensor& out) {
+  dispatch_floating(x.dtype(), "reject_above", [&](auto type) {
+    using T = decltype(type);
+    using A = Accumulator<T>;
+    const T* const source = x.data<T>();
+    T* const result = out.data<T>();
+    const auto most = static_cast<A>(limit);
+    parallel_elements(x.numel(), [=](std::int64_t i) {
+      if (!(widen(source[i]) <= most)) store(result[i], std::numeric_limits<A>::quiet_NaN());
+    });
   });
 }
 

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tensor/cuda/column_sums.cuh"
 #include "tensor/cuda/elements.cuh"
 #include "tensor/kernels/elementwise.h"
@@ -29,6 +31,14 @@ struct SquareRoot {
   template <class A>
   __device__ A operator()(std::int64_t, A x) const {
     return sqrt(x);
+  }
+};
+
+template <class A>
+struct RejectAbove {
+  A limit;
+  __device__ A operator()(std::int64_t, A x, A value) const {
+    return x <= limit ? value : static_cast<A>(NAN);
   }
 };
 
@@ -91,6 +101,15 @@ void square_root(const Tensor& x, Tensor& out) {
   dispatch_element(x.dtype(), "square_root", [&](auto type) {
     using T = decltype(type);
     map_elements("square_root", x.numel(), SquareRoot{}, device_data<T>(out), device_data<T>(x));
+  });
+}
+
+void reject_above(const Tensor& x, double limit, Tensor& out) {
+  dispatch_element(x.dtype(), "reject_above", [&](auto type) {
+    using T = decltype(type);
+    using A = Accumulator<T>;
+    map_elements("reject_above", x.numel(), RejectAbove<A>{static_cast<A>(limit)},
+                 device_data<T>(out), device_data<T>(x), device_data<T>(out));
   });
 }
 

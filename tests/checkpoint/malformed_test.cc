@@ -226,6 +226,14 @@ TEST_F(MalformedCheckpointTest, Files) {
   EXPECT_THAT(load(config_), HasSubstr("trainer_state.json is not valid JSON at offset"));
   std::ofstream(state) << text;
   EXPECT_EQ(load(config_), "");
+  // As of before there was a guard against spikes.
+  replace(state, "  \"spiked_steps\": 0,\n", "");
+  EXPECT_EQ(load(config_), "");
+  replace(state, "\"seed\": 0", "\"recent_losses\": [1, null], \"seed\": 0");
+  EXPECT_THAT(load(config_), HasSubstr("\"recent_losses\" [1,null]; expected a list of at most"));
+  replace(state, "[1, null]", "[1, 2]");
+  EXPECT_THAT(load(config_), HasSubstr("has 2 \"recent_losses\" but 0 \"recent_gradient_norms\""));
+  std::ofstream(state) << text;
   replace(saved_ + "/optimizer.safetensors", "first_moment.final_norm.bias",
           "first_moment.final_norm.bios");
   EXPECT_THAT(load(config_), HasSubstr("has no tensor first_moment.final_norm.bias"));

@@ -1,5 +1,7 @@
 #include "tensor/kernels/elementwise.h"
 
+#include <cmath>
+
 #include "tensor/kernels/gelu.h"
 #include "tests/cuda/cuda_testing.h"
 
@@ -58,6 +60,23 @@ TEST_P(CudaElementwiseTest, ScaleAndSquareRoot) {
     kernels::multiply(x.host, x.host, expected);
     kernels::square_root(Input(expected, dtype()).host, expected);
     EXPECT_TRUE(same_bits(out, expected)) << shape.to_string();
+  }
+}
+
+TEST_P(CudaElementwiseTest, RejectAbove) {
+  for (const Shape& shape : kShapes) {
+    const Input x = random_input(shape, dtype(), 1);
+    Tensor out = device_output(shape, dtype());
+    out.fill(1.0);
+    Tensor expected = Tensor::full(shape, 1.0, reference_dtype());
+    kernels::reject_above(x.device, 0.5, out);
+    kernels::reject_above(x.host, 0.5, expected);
+    // NaNs have many bits.
+    const std::vector<double> found = out.to(Device{}).to(DType::Float64).to_vector<double>();
+    const std::vector<double> wanted = expected.to(DType::Float64).to_vector<double>();
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_EQ(std::isnan(found[i]), std::isnan(wanted[i])) << shape.to_string() << " " << i;
+    }
   }
 }
 

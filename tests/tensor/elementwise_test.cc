@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/support/reference.h"
 #include "tests/tensor/kernel_testing.h"
 
@@ -46,6 +49,25 @@ TEST_P(ElementwiseTest, SquareRoot) {
     kernels::square_root(x, x);
     EXPECT_LT(relative_difference(x, expected), tolerance()) << shape.to_string();
   }
+}
+
+TEST_P(ElementwiseTest, RejectAboveTakesOnlyNumbersUpToTheLimit) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> numbers{-infinity, -3.0, 0.5, 0.75, infinity, nan};
+  const Tensor x = Tensor::from(numbers, {6}).to(dtype());
+  const auto rejected = [&](double limit) {
+    Tensor out = Tensor::full({6}, 7.0, dtype());
+    kernels::reject_above(x, limit, out);
+    std::vector<bool> result;
+    for (const double value : out.to(DType::Float64).to_vector<double>()) {
+      EXPECT_TRUE(value == 7.0 || std::isnan(value)) << value;
+      result.push_back(std::isnan(value));
+    }
+    return result;
+  };
+  EXPECT_EQ(rejected(0.5), (std::vector<bool>{false, false, false, true, true, true}));
+  EXPECT_EQ(rejected(infinity), (std::vector<bool>{false, false, false, false, false, true}));
 }
 
 TEST_P(ElementwiseTest, Multiply) {

@@ -126,13 +126,20 @@ TEST_F(TrainTest, PrintsWholeLines) {
   metrics({});
   EXPECT_THAT(last_.out, HasSubstr("d_model 32"));
   EXPECT_THAT(last_.out, HasSubstr("step 4  validation loss "));
-  EXPECT_THAT(last_.out,
-              HasSubstr("\nA sample, continuing the first bytes of the held-out text:\n"));
+  const std::string title =
+      "\nA sample after step 4, continuing the first bytes of the held-out text:\n";
+  EXPECT_THAT(last_.out, HasSubstr(title));
+  const std::vector<std::string> samples = lines(content(folder_ + "/out/samples.jsonl"));
+  ASSERT_EQ(samples.size(), 1u);
+  const json sample = json::parse(samples[0]);
+  EXPECT_EQ(sample["step"], 4);
+  EXPECT_THAT(last_.out, HasSubstr(title + sample["text"].get<std::string>() + "\n"));
   EXPECT_THAT(last_.out, HasSubstr("wrote out/config.json and metrics.jsonl\n"));
   EXPECT_EQ(last_.out.find('\r'), std::string::npos);
   EXPECT_EQ(last_.out.find('\033'), std::string::npos);
   metrics({"--sample-tokens=0"});
   EXPECT_THAT(last_.out, Not(HasSubstr("A sample")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/out/samples.jsonl"));
 }
 
 TEST_F(TrainTest, UpdatesInPlaceOnATerminal) {
