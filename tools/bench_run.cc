@@ -1,0 +1,181 @@
+#include "tools/bench_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <limits>
+
+#include "tensor/allocator.h"
+#include "tensor/kernels/elementwise.h"
+#include "tensor/kernels/random.h"
+#include "tensor/matmul_precision.h"
+#include "tensor/parallel_for.h"
+#include "tools/gemm_rate.h"
+#include "tools/layout_options.h"
+
+namespace shardgrad {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Bytes per second of c = a + b on every rank at once, all ranks together: the best of several.
+double memory_bytes_per_second(Communicator& world, Device device) {
+  const std::int64_t count = (device.type == DeviceType::Cuda ? 256 : 64) << 20;
+  const std::int64_t own = count / 4 / world.world_size();
+  Tensor a = Tensor::empty({own}, DType::Float32, device), b = Tensor::empty_like(a),
+         c = Tensor::empty_like(a);
+  for (Tensor* tensor : {&a, &b, &c}) kernels::fill_uniform(*tensor, {1, 3}, 0, 0.0, 1.0);
+  double best = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < 8; ++repeat) {
+    wait_for(device);
+    world.barrier();
+    const auto start = Clock::now();
+    kernels::add(a, b, c);
+    wait_for(device);
+    world.barrier();
+    best = std::min(best, seconds_since(start));
+  }
+  return 3.0 * 4.0 * static_cast<double>(own) * world.world_size() / best;
+}
+
+Tensor random_ids(const BenchCase& task, const char* name) {
+  Tensor uniform = Tensor::empty({task.batch_size, task.seq_len}, DType::Float64);
+  kernels::fill_uniform(uniform, {1, hash_name(name)}, 0, 0.0,
+                        static_cast<double>(task.model.vocab_size));
+  return uniform.to(DType::Int32);
+}
+
+// One rank's steps.
+class BenchRank {
+ public:
+  BenchRank(const BenchCase& task, Communicator& world, Device device)
+      : task_(task),
+        world_(world),
+        device_(device),
+        training_(task.model, task.layout, world, {dtype_of(task.device), device}, settings()),
+        ids_(random_ids(task, "ids")),
+        targets_(random_ids(task, "targets")) {}
+
+  // The seconds of one step, and in another of its phases; `calls`: the operations of that one.
+  StepTimes measure(std::vector<OperationSummary>& calls) {
+    StepTimes taken;
+    wait_for(device_);
+    world_.barrier();
+    auto start = Clock::now();
+    train_step([](int) {});
+    taken.total = seconds_since(start);
+    double* const phases[] = {&taken.forward, &taken.backward, &taken.optimizer};
+    const OperationTimes times;
+    start = Clock::now();
+    train_step([&](int phase) {
+      wait_for(device_);
+      *phases[phase] = seconds_since(start);
+      start = Clock::now();
+    });
+    calls = summarize(times.calls());
+    return taken;
+  }
+
+  std::int64_t parameters() const { return global_parameter_count(training_.model()); }
+
+ private:
+  static TrainingSettings settings() {
+    TrainingSettings settings;
+    settings.adamw.max_gradient_norm = 1.0;
+    settings.seed = 1;
+    return settings;
+  }
+
+  // `after_phase` is called at the end of the forward, the backward and the last phase.
+  void train_step(std::function<void(int)> after_phase) {
+    training_.on_phase_end(std::move(after_phase));
+    TrainingStep step;
+    step.step = steps_++;
+    step.learning_rate = 1e-4;
+    step.sequences = task_.batch_size;
+    const StepOutcome outcome =
+        training_.step(step, [&](std::int64_t first, std::int64_t count) -> MicroBatch {
+          return {ids_.slice(0, first, count), targets_.slice(0, first, count)};
+        });
+    training_.numbers(outcome);  // as a training run does
+    world_.barrier();
+  }
+
+  const BenchCase& task_;
+  Communicator& world_;
+  Device device_;
+  GPTTraining training_;
+  Tensor ids_, targets_;
+  std::int64_t steps_ = 0;
+};
+
+// Ranks of this process that share a device share its allocator.
+std::int64_t ranks_sharing(const std::vector<Device>& devices, const Processes& processes) {
+  if (processes.place().launched_by_mpi) return 1;
+  return std::count(devices.begin(), devices.end(), devices.front());
+}
+
+void run_rank(const BenchCase& task, std::int64_t warmup, std::int64_t count, Device device,
+              Communicator& world, BenchResult& result) {
+  const bool leads = world.rank() == 0;
+  set_allow_tf32(task.device.tf32);
+  const double memory_rate = memory_bytes_per_second(world, device);
+  // The fastest of eight: the machine may be busy with something else now and then.
+  const double gemm_rate =
+      gemm_flops_per_second(world, dtype_of(task.device), device, large_gemm_size(device), 8);
+  BenchRank rank(task, world, device);
+  std::vector<std::vector<OperationSummary>> calls;
+  for (std::int64_t step = 0; step < warmup + count; ++step) {
+    std::vector<OperationSummary> step_calls;
+    const StepTimes taken = rank.measure(step_calls);
+    if (!leads) continue;
+    fmt::print(stderr, "step {}/{}{}: {:.1f} ms\n", step + 1, warmup + count,
+               step < warmup ? " (warm-up)" : "", taken.total * 1e3);
+    if (step < warmup) continue;
+    result.steps.push_back(taken);
+    calls.push_back(std::move(step_calls));
+  }
+  const std::int64_t parameters = rank.parameters();
+  if (!leads) return;
+  result.operations = median_step(std::move(calls));
+  result.parameters = parameters;
+  result.threads = intra_op_threads();
+  result.flops = step_flops(task.model, task.batch_size, task.seq_len);
+  result.gemm_rate = gemm_rate;
+  result.memory_rate = memory_rate;
+  result.peak_bytes_per_rank = static_cast<double>(allocator_for(device).stats().peak_bytes_in_use);
+}
+
+}  // namespace
+
+StepTimes BenchResult::median() const {
+  const auto of = [this](double StepTimes::*part) {
+    std::vector<double> values;
+    for (const StepTimes& step : steps) values.push_back(step.*part);
+    std::sort(values.begin(), values.end());
+    return values.at(values.size() / 2);
+  };
+  return {of(&StepTimes::total), of(&StepTimes::forward), of(&StepTimes::backward),
+          of(&StepTimes::optimizer)};
+}
+
+BenchResult run_bench(BenchCase task, std::int64_t warmup, std::int64_t steps,
+                      Processes& processes) {
+  const int world_size = processes.world_size(wanted_world_size(task.layout));
+  complete_layout(task.layout, world_size);
+  task.layout.validate(task.model, task.batch_size, task.seq_len, 1);
+  const std::vector<Device> devices = devices_of_ranks(task.device, world_size, processes);
+  BenchResult result;
+  processes.run_ranks({devices, task.threads}, [&](Communicator& world) {
+    run_rank(task, warmup, steps, devices[world.rank()], world, result);
+  });
+  result.peak_bytes_per_rank /= static_cast<double>(ranks_sharing(devices, processes));
+  return result;
+}
+
+}  // namespace shardgrad

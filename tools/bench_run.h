@@ -1,0 +1,51 @@
+// One measurement of the benchmark: full training steps of a model in a layout.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "parallel/processes.h"
+#include "tools/device_options.h"
+#include "tools/operation_costs.h"
+#include "training/gpt_training.h"
+
+namespace shardgrad {
+
+/// What is measured.
+struct BenchCase {
+  std::string name;  ///< "gpt2"
+  GPTConfig model;
+  std::int64_t batch_size = 4;  ///< sequences of a step
+  std::int64_t seq_len = 64;    ///< tokens of a sequence
+  TrainingLayout layout;
+  int threads = 0;  ///< per rank; 0: an equal share of the cores
+  DeviceOptions device;
+};
+
+/// Seconds of one step, and of its phases in another one, at whose ends the device is waited for.
+struct StepTimes {
+  double total = 0.0, forward = 0.0, backward = 0.0, optimizer = 0.0;
+};
+
+/// What came of it, on rank 0. Rates are those of all ranks together.
+struct BenchResult {
+  std::vector<StepTimes> steps;
+  std::vector<OperationSummary> operations;  ///< of rank 0 in one step, medians
+  std::int64_t parameters = 0;
+  int threads = 1;                   ///< of each rank
+  double flops = 0.0;                ///< of the matrix products of a step: see step_flops()
+  double gemm_rate = 0.0;            ///< FLOP/s of a large matrix product
+  double memory_rate = 0.0;          ///< bytes/s of the sum of two large vectors into a third
+  double peak_bytes_per_rank = 0.0;  ///< the most in tensors at once
+
+  /// Medians of the steps.
+  StepTimes median() const;
+};
+
+/// Runs `warmup` steps and then `steps`, each followed by one that is looked into. Prints progress
+/// on stderr. The result of a process that does not lead is empty.
+/// @throws Error when the case cannot be run on this machine.
+BenchResult run_bench(BenchCase task, std::int64_t warmup, std::int64_t steps,
+                      Processes& processes);
+
+}  // namespace shardgrad
