@@ -1,66 +1,113 @@
 // What the forward and the backward pass of CPU attention share: the blocks that a head is cut
-// into, and the masks of one block.
+// into, their memory, their matrix products, and the masks of one block.
+//
+// A head is copied once into rows without gaps, padded with zeros to whole blocks and vectors: its
+// products then need no edges, whatever the width of a head and the layout around it, and bfloat16
+// is widened on the way.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "tensor/kernels/attention.h"
 #include "tensor/kernels/lane_reduce.h"
+#include "tensor/kernels/small_products.h"
 #include "tensor/kernels/vector_math.h"
 
 namespace shardgrad::cpu {
 
-/// Queries and keys of a block: three float blocks and four [64, Dh] panels fit the second cache.
+/// Queries and keys of a block: two float blocks and four [64, Dh] panels fit the second cache.
 inline constexpr std::int64_t kAttentionBlock = 64;
 
+/// Rows of one head, padded: [padded tokens, padded head_dim].
 template <class T>
-using RowMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using Panel = Eigen::Map<RowMatrix<T>, 0, Eigen::OuterStride<>>;
-template <class T>
-using ConstPanel = Eigen::Map<const RowMatrix<T>, 0, Eigen::OuterStride<>>;
+struct HeadPanel {
+  T* data = nullptr;
+  std::int64_t leading = 0;
 
-/// `rows` rows of one head from token `first` on, in a matrix whose rows are `leading` apart.
-template <class T>
-ConstPanel<T> panel(const T* head, std::int64_t first, std::int64_t rows, std::int64_t head_dim,
-                    std::int64_t leading) {
-  return {head + first * leading, rows, head_dim, Eigen::OuterStride<>(leading)};
-}
-template <class T>
-Panel<T> panel(T* head, std::int64_t first, std::int64_t rows, std::int64_t head_dim,
-               std::int64_t leading) {
-  return {head + first * leading, rows, head_dim, Eigen::OuterStride<>(leading)};
-}
+  T* row(std::int64_t token) const { return data + token * leading; }
+};
 
-/// Copies rows of bfloat16, `leading` apart, into float32 rows without gaps.
-inline void widen_rows(const BFloat16* from, std::int64_t leading, std::int64_t rows,
-                       std::int64_t columns, float* to) {
-  for (std::int64_t row = 0; row < rows; ++row, from += leading, to += columns) {
-#pragma omp simd
-    for (std::int64_t n = 0; n < columns; ++n) to[n] = widen(from[n]);
+/// The extents of a padded head.
+template <class T>
+struct PaddedHead {
+  PaddedHead(std::int64_t tokens_given, std::int64_t head_dim_given)
+      : tokens(tokens_given),
+        head_dim(head_dim_given),
+        rows(round_up(tokens, kAttentionBlock)),
+        columns(round_up(head_dim, kVectorLanes<T>)) {}
+
+  std::int64_t panel_size() const { return rows * columns; }
+  HeadPanel<T> panel(T*& memory) const {
+    const HeadPanel<T> made{memory, columns};
+    memory += panel_size();
+    return made;
   }
-}
 
-/// The way back, which rounds.
-inline void round_rows(const float* from, std::int64_t rows, std::int64_t columns, BFloat16* to,
-                       std::int64_t leading) {
-  for (std::int64_t row = 0; row < rows; ++row, from += columns, to += leading) {
+  /// Copies `tokens` rows of `head_dim` elements, `leading` apart; zeros around them.
+  template <class Stored>
+  void fill(const Stored* from, std::int64_t leading, const HeadPanel<T>& to) const {
+    for (std::int64_t token = 0; token < rows; ++token) {
+      // Rows lie further apart than what the processor fetches ahead by itself.
+      const Stored* const ahead = from + std::min(token + 8, tokens - 1) * leading;
+      for (std::int64_t n = 0; n < head_dim; n += 64 / static_cast<int>(sizeof(Stored))) {
+        __builtin_prefetch(ahead + n);
+      }
+      T* const row = to.row(token);
+      const std::int64_t filled = token < tokens ? head_dim : 0;
+      const Stored* const source = from + (token < tokens ? token : 0) * leading;
 #pragma omp simd
-    for (std::int64_t n = 0; n < columns; ++n) store(to[n], from[n]);
+      for (std::int64_t n = 0; n < filled; ++n) row[n] = widen(source[n]);
+      std::fill(row + filled, row + columns, T(0));
+    }
   }
+
+  /// The transposed blocks of a filled panel: block b is [columns, kAttentionBlock], and its
+  /// column n is row b * kAttentionBlock + n of the panel.
+  void transpose_blocks(const HeadPanel<T>& from, const HeadPanel<T>& to) const {
+    for (std::int64_t first = 0; first < rows; first += kAttentionBlock) {
+      T* const block = to.row(first);
+      for (std::int64_t column = 0; column < columns; ++column) {
+        for (std::int64_t n = 0; n < kAttentionBlock; ++n) {
+          block[column * kAttentionBlock + n] = from.row(first + n)[column];
+        }
+      }
+    }
+  }
+
+  /// The way back of fill(), which rounds.
+  template <class Stored>
+  void drain(const HeadPanel<T>& from, Stored* to, std::int64_t leading) const {
+    for (std::int64_t token = 0; token < tokens; ++token) {
+      const T* const row = from.row(token);
+      Stored* const target = to + token * leading;
+#pragma omp simd
+      for (std::int64_t n = 0; n < head_dim; ++n) store(target[n], row[n]);
+    }
+  }
+
+  std::int64_t tokens, head_dim;
+  std::int64_t rows, columns;
+};
+
+/// How many keys of a block the kTileRows queries from `row` of a block of queries need: in a
+/// block on the diagonal no more than the last of them sees, rounded up to whole vectors.
+template <class T>
+std::int64_t keys_needed(std::int64_t first_query, std::int64_t row, std::int64_t first_key) {
+  const std::int64_t seen = first_query + row + kTileRows - first_key;
+  return std::min(kAttentionBlock, round_up(seen, kVectorLanes<T>));
 }
 
 /// Which keys of a block a query sees.
 struct BlockMask {
   const std::int32_t* key_padding;  // of this sequence, or null
-  std::int64_t first_query, first_key, keys;
+  std::int64_t first_query, first_key;
 
-  /// Sets the scores of hidden keys of the block's `row` to -infinity.
+  /// Sets the scores of hidden keys among the first `keys` of the block to -infinity, for the
+  /// block's query `row`.
   template <class T>
-  void hide(std::int64_t row, T* scores) const {
+  void hide(std::int64_t row, std::int64_t keys, T* scores) const {
     const std::int64_t visible =
         std::clamp<std::int64_t>(first_query + row - first_key + 1, 0, keys);
     constexpr T kHidden = -std::numeric_limits<T>::infinity();

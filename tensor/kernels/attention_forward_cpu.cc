@@ -4,124 +4,135 @@
 namespace shardgrad::cpu {
 namespace {
 
-// One head of one sequence.
-template <class T>
+// One head of one sequence, as it is stored.
+template <class Stored>
 struct ForwardHead {
-  const T *query, *key, *value;
+  const Stored *query, *key, *value;
   std::int64_t leading;  // of query, key and value
-  T* out;
+  Stored* out;
   std::int64_t out_leading;
-  Accumulator<T>* log_sum_exp;
+  Accumulator<Stored>* log_sum_exp;
   const std::int32_t* key_padding;
-  std::int64_t tokens, head_dim, mask_element;
-  const DropoutMask* dropout;
+  std::int64_t mask_element;
 };
 
+// Computes one head after another, in memory of its own.
 template <class T>
-struct ForwardScratch {
-  ForwardScratch(std::int64_t /*tokens*/, std::int64_t head_dim)
-      : memory(
-            Tensor::empty({kAttentionBlock * (kAttentionBlock + head_dim + 3)}, DTypeOf<T>::value)),
-        scores(memory.data<T>()),
-        weighted(scores + kAttentionBlock * kAttentionBlock),
-        row_max(weighted + kAttentionBlock * head_dim),
-        row_sum(row_max + kAttentionBlock),
-        factors(row_sum + kAttentionBlock) {}
-
-  Tensor memory;
-  T *scores, *weighted, *row_max, *row_sum, *factors;
-};
-
-// Turns a row of scores into probabilities relative to the row's maximum so far, and brings what
-// the row has summed up to that maximum.
-template <class T>
-[[gnu::flatten]] void online_softmax(T* scores, std::int64_t keys, T& row_max, T& row_sum,
-                                     T* weighted, std::int64_t head_dim) {
-  const T new_max = lane_max<T>(0, keys, row_max, [&](std::int64_t key) { return scores[key]; });
-  if (new_max == -std::numeric_limits<T>::infinity()) {  // no visible key yet
-    std::fill(scores, scores + keys, T(0));
-    return;
-  }
-#pragma omp simd
-  for (std::int64_t key = 0; key < keys; ++key) scores[key] = exp(scores[key] - new_max);
-  const T correction = exp(row_max - new_max);
-  const T sum = static_cast<T>(lane_sum<T>(0, keys, [&](std::int64_t key) { return scores[key]; }));
-  row_sum = multiply_add(row_sum, correction, sum);
-  row_max = new_max;
-  if (correction == T(1)) return;
-#pragma omp simd
-  for (std::int64_t column = 0; column < head_dim; ++column) weighted[column] *= correction;
-}
-
-template <class T>
-void forward_queries(const ForwardHead<T>& head, ForwardScratch<T>& scratch, std::int64_t first,
-                     std::int64_t rows) {
-  const std::int64_t dim = head.head_dim;
-  const T scale = static_cast<T>(1.0 / std::sqrt(static_cast<double>(dim)));
-  Panel<T> weighted = panel(scratch.weighted, 0, rows, dim, dim);
-  weighted.setZero();
-  std::fill(scratch.row_max, scratch.row_max + rows, -std::numeric_limits<T>::infinity());
-  std::fill(scratch.row_sum, scratch.row_sum + rows, T(0));
-  const auto queries = panel(head.query, first, rows, dim, head.leading);
-  for (std::int64_t first_key = 0; first_key < first + rows; first_key += kAttentionBlock) {
-    const std::int64_t keys = std::min(kAttentionBlock, first + rows - first_key);
-    Panel<T> scores = panel(scratch.scores, 0, rows, keys, kAttentionBlock);
-    scores.noalias() =
-        scale * queries * panel(head.key, first_key, keys, dim, head.leading).transpose();
-    const BlockMask mask{head.key_padding, first, first_key, keys};
-    for (std::int64_t row = 0; row < rows; ++row) {
-      T* const row_scores = scratch.scores + row * kAttentionBlock;
-      mask.hide(row, row_scores);
-      online_softmax(row_scores, keys, scratch.row_max[row], scratch.row_sum[row],
-                     scratch.weighted + row * dim, dim);
-      if (head.dropout->threshold() == 0) continue;
-      dropout_factors(*head.dropout, head.mask_element + (first + row) * head.tokens + first_key,
-                      keys, scratch.factors);
-      for (std::int64_t key = 0; key < keys; ++key) row_scores[key] *= scratch.factors[key];
+class ForwardPass {
+ public:
+  ForwardPass(const AttentionShape& shape, const DropoutMask& dropout)
+      : padded_(shape.tokens, shape.head_dim),
+        dropout_(dropout),
+        scale_(static_cast<T>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)))),
+        memory_(
+            Tensor::empty({4 * padded_.panel_size() +
+                           kAttentionBlock * (kAttentionBlock + padded_.columns + kVectorLanes<T>)},
+                          DTypeOf<T>::value)) {
+    T* next = memory_.data<T>();
+    for (HeadPanel<T>* panel : {&query_, &key_, &transposed_key_, &value_}) {
+      *panel = padded_.panel(next);
     }
-    weighted.noalias() += scores * panel(head.value, first_key, keys, dim, head.leading);
+    scores_ = next;
+    sums_ = {scores_ + kAttentionBlock * kAttentionBlock, padded_.columns};
+    factors_ = sums_.row(kAttentionBlock);
   }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const T sum = scratch.row_sum[row];
+
+  template <class Stored>
+  void run(const ForwardHead<Stored>& head) {
+    padded_.fill(head.query, head.leading, query_);
+    padded_.fill(head.key, head.leading, key_);
+    padded_.fill(head.value, head.leading, value_);
+    padded_.transpose_blocks(key_, transposed_key_);
+    for (std::int64_t first = 0; first < padded_.tokens; first += kAttentionBlock) {
+      run_queries(head, first);
+    }
+  }
+
+ private:
+  // Scores of kTileRows queries against the first `keys` keys of a block.
+  void multiply_by_keys(std::int64_t first, std::int64_t row, std::int64_t first_key,
+                        std::int64_t keys) {
+    multiply_rows<false, T>({query_.row(first + row), padded_.columns, 1},
+                            transposed_key_.row(first_key), kAttentionBlock, padded_.head_dim,
+                            scores_ + row * kAttentionBlock, kAttentionBlock, keys);
+  }
+
+  // Turns a row of scores into probabilities relative to the row's maximum so far, and brings what
+  // the row has summed up to that maximum.
+  [[gnu::flatten]] void online_softmax(std::int64_t row, std::int64_t keys) {
+    T* const scores = scores_ + row * kAttentionBlock;
+    T* const sums = sums_.row(row);
+    const T new_max =
+        lane_max<T>(0, keys, row_max_[row], [&](std::int64_t n) { return scores[n]; });
+    if (new_max == -std::numeric_limits<T>::infinity()) {  // no visible key yet
+      std::fill(scores, scores + keys, T(0));
+      return;
+    }
+#pragma omp simd
+    for (std::int64_t n = 0; n < keys; ++n) scores[n] = exp((scores[n] - new_max) * scale_);
+    const T correction = exp((row_max_[row] - new_max) * scale_);
+    const T sum = static_cast<T>(lane_sum<T>(0, keys, [&](std::int64_t n) { return scores[n]; }));
+    row_sum_[row] = multiply_add(row_sum_[row], correction, sum);
+    row_max_[row] = new_max;
+    if (correction == T(1)) return;
+#pragma omp simd
+    for (std::int64_t column = 0; column < padded_.columns; ++column) sums[column] *= correction;
+  }
+
+  void drop(std::int64_t row, std::int64_t keys, std::int64_t mask_element) {
+    T* const probabilities = scores_ + row * kAttentionBlock;
+    dropout_factors(dropout_, mask_element, keys, factors_);
+    for (std::int64_t n = 0; n < keys; ++n) probabilities[n] *= factors_[n];
+  }
+
+  template <class Stored>
+  void run_queries(const ForwardHead<Stored>& head, std::int64_t first) {
+    const std::int64_t rows = std::min(kAttentionBlock, padded_.tokens - first);
+    std::fill(sums_.data, sums_.row(kAttentionBlock), T(0));
+    std::fill(row_max_, row_max_ + kAttentionBlock, -std::numeric_limits<T>::infinity());
+    std::fill(row_sum_, row_sum_ + kAttentionBlock, T(0));
+    for (std::int64_t first_key = 0; first_key <= first; first_key += kAttentionBlock) {
+      const BlockMask mask{head.key_padding, first, first_key};
+      for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
+        const std::int64_t keys = keys_needed<T>(first, tile, first_key);
+        multiply_by_keys(first, tile, first_key, keys);
+        for (std::int64_t row = tile; row < std::min(tile + kTileRows, rows); ++row) {
+          mask.hide(row, keys, scores_ + row * kAttentionBlock);
+          online_softmax(row, keys);
+          if (dropout_.threshold() == 0) continue;
+          drop(row, keys, head.mask_element + (first + row) * padded_.tokens + first_key);
+        }
+        multiply_rows<true, T>({scores_ + tile * kAttentionBlock, kAttentionBlock, 1},
+                               value_.row(first_key), padded_.columns, keys, sums_.row(tile),
+                               padded_.columns, padded_.columns);
+      }
+    }
+    for (std::int64_t row = 0; row < rows; ++row) finish(head, first, row);
+  }
+
+  template <class Stored>
+  void finish(const ForwardHead<Stored>& head, std::int64_t first, std::int64_t row) const {
+    const T sum = row_sum_[row];
     const T inverse = sum == T(0) ? T(0) : T(1) / sum;  // no visible key: zeros
-    T* const out = head.out + (first + row) * head.out_leading;
-    for (std::int64_t column = 0; column < dim; ++column) {
-      out[column] = scratch.weighted[row * dim + column] * inverse;
+    Stored* const out = head.out + (first + row) * head.out_leading;
+    const T* const sums = sums_.row(row);
+#pragma omp simd
+    for (std::int64_t column = 0; column < padded_.head_dim; ++column) {
+      store(out[column], sums[column] * inverse);
     }
-    head.log_sum_exp[first + row] = scratch.row_max[row] + std::log(sum);
+    head.log_sum_exp[first + row] = row_max_[row] * scale_ + std::log(sum);
   }
-}
 
-template <class T>
-void forward_head(const ForwardHead<T>& head, ForwardScratch<T>& scratch) {
-  for (std::int64_t first = 0; first < head.tokens; first += kAttentionBlock) {
-    forward_queries(head, scratch, first, std::min(kAttentionBlock, head.tokens - first));
-  }
-}
-
-// A head of bfloat16 is computed in float32 copies of its rows, and rounded once.
-template <>
-struct ForwardScratch<BFloat16> {
-  ForwardScratch(std::int64_t tokens, std::int64_t head_dim)
-      : blocks(tokens, head_dim), rows(Tensor::empty({4, tokens, head_dim})) {}
-
-  ForwardScratch<float> blocks;
-  Tensor rows;
+  PaddedHead<T> padded_;
+  const DropoutMask& dropout_;
+  T scale_;  // of the scores
+  Tensor memory_;
+  HeadPanel<T> query_, key_, transposed_key_, value_;
+  T* scores_;          // [kAttentionBlock, kAttentionBlock]: then probabilities
+  HeadPanel<T> sums_;  // of value * probability, for the block's queries
+  T* factors_;         // of dropout
+  T row_max_[kAttentionBlock], row_sum_[kAttentionBlock];
 };
-
-void forward_head(const ForwardHead<BFloat16>& head, ForwardScratch<BFloat16>& scratch) {
-  const std::int64_t tokens = head.tokens, dim = head.head_dim;
-  float* const query = scratch.rows.data<float>();
-  float *const key = query + tokens * dim, *const value = key + tokens * dim;
-  float* const out = value + tokens * dim;
-  widen_rows(head.query, head.leading, tokens, dim, query);
-  widen_rows(head.key, head.leading, tokens, dim, key);
-  widen_rows(head.value, head.leading, tokens, dim, value);
-  forward_head(ForwardHead<float>{query, key, value, dim, out, dim, head.log_sum_exp,
-                                  head.key_padding, tokens, dim, head.mask_element, head.dropout},
-               scratch.blocks);
-  round_rows(out, tokens, dim, head.out, head.out_leading);
-}
 
 }  // namespace
 
@@ -129,32 +140,24 @@ void attention_forward(const Tensor& qkv, const Tensor& key_padding_mask,
                        const AttentionShape& shape, const DropoutMask& dropout, Tensor& out,
                        Tensor& log_sum_exp) {
   dispatch_floating(qkv.dtype(), "attention_forward", [&](auto type) {
-    using T = decltype(type);
+    using Stored = decltype(type);
+    using T = Accumulator<Stored>;
     const std::int64_t width = shape.heads * shape.head_dim;
-    const T* const input = qkv.data<T>();
-    T* const output = out.data<T>();
-    Accumulator<T>* const sums = log_sum_exp.data<Accumulator<T>>();
+    const Stored* const input = qkv.data<Stored>();
+    Stored* const output = out.data<Stored>();
+    T* const sums = log_sum_exp.data<T>();
     const std::int32_t* const padding =
         key_padding_mask.defined() ? key_padding_mask.data<std::int32_t>() : nullptr;
     parallel_for(shape.batch * shape.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      ForwardScratch<T> scratch(shape.tokens, shape.head_dim);
+      ForwardPass<T> pass(shape, dropout);
       for (std::int64_t index = begin; index < end; ++index) {
         const std::int64_t sequence = index / shape.heads, head = index % shape.heads;
         const std::int64_t row = sequence * shape.tokens, column = head * shape.head_dim;
-        const T* const query = input + row * 3 * width + column;
-        const ForwardHead<T> one{query,
-                                 query + width,
-                                 query + 2 * width,
-                                 3 * width,
-                                 output + row * width + column,
-                                 width,
-                                 sums + index * shape.tokens,
-                                 padding ? padding + row : nullptr,
-                                 shape.tokens,
-                                 shape.head_dim,
-                                 first_mask_element(shape, sequence, head),
-                                 &dropout};
-        forward_head(one, scratch);
+        const Stored* const query = input + row * 3 * width + column;
+        pass.run(ForwardHead<Stored>{query, query + width, query + 2 * width, 3 * width,
+                                     output + row * width + column, width,
+                                     sums + index * shape.tokens, padding ? padding + row : nullptr,
+                                     first_mask_element(shape, sequence, head)});
       }
     });
   });

@@ -1,4 +1,5 @@
 #include "tensor/kernels/attention_block.h"
+#include "tensor/kernels/attention_panels.h"
 #include "tensor/kernels/cached_attention.h"
 #include "tensor/parallel_for.h"
 

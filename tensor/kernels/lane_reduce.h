@@ -10,14 +10,30 @@ namespace shardgrad::cpu {
 /// How many partial results run side by side: enough independent operations to hide their latency.
 inline constexpr int kLanes = 32;
 
+/// Combines `Width` numbers into the first: the second half with the first, and again. The compiler
+/// knows each width, so each step is one instruction or two.
+template <int Width, class T, class Combine>
+[[gnu::always_inline]] inline void fold_lanes(T* lanes, const Combine& combine) {
+  if constexpr (Width > 1) {
+    constexpr int kHalf = Width / 2;
+#pragma omp simd
+    for (int lane = 0; lane < kHalf; ++lane) {
+      lanes[lane] = combine(lanes[lane], lanes[lane + kHalf]);
+    }
+    fold_lanes<kHalf>(lanes, combine);
+  }
+}
+
 /// The sum of term(i) for i in [begin, end). Lane l adds the terms begin + l, begin + l + kLanes,
-/// ... in order and in the arithmetic of T; the lanes are then added in float64.
-template <class T, class Term>
+/// ... in order and in the arithmetic of T; the lanes are then added in float64. `before(i)` is
+/// called once before each kLanes terms: for those who know what to fetch ahead.
+template <class T, class Term, class Before>
 [[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
-                                              const Term& term) {
+                                              const Term& term, const Before& before) {
   T lanes[kLanes] = {};
   std::int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes) {
+    before(i);
 #pragma omp simd
     for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
@@ -27,10 +43,14 @@ template <class T, class Term>
   double totals[kLanes];
 #pragma omp simd
   for (int lane = 0; lane < kLanes; ++lane) totals[lane] = static_cast<double>(lanes[lane]);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) totals[lane] += totals[lane + width];
-  }
+  fold_lanes<kLanes>(totals, [](double a, double b) { return a + b; });
   return totals[0];
+}
+
+template <class T, class Term>
+[[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
+                                              const Term& term) {
+  return lane_sum<T>(begin, end, term, [](std::int64_t) {});
 }
 
 /// lane_sum over stretches of at most 1024 terms, which are then added in float64: with T = float
@@ -65,12 +85,13 @@ template <class T, class Term>
       lanes[lane] = max_or_nan(lanes[lane], static_cast<T>(term(i + lane)));
     }
   }
-  for (int lane = 0; i + lane < end; ++lane) {
+  const int rest = static_cast<int>(end - i);
+#pragma omp simd
+  for (int lane = 0; lane < rest; ++lane) {
     lanes[lane] = max_or_nan(lanes[lane], static_cast<T>(term(i + lane)));
   }
-  T largest = lanes[0];
-  for (int lane = 1; lane < kLanes; ++lane) largest = max_or_nan(largest, lanes[lane]);
-  return largest;
+  fold_lanes<kLanes>(lanes, [](T a, T b) { return max_or_nan(a, b); });
+  return lanes[0];
 }
 
 }  // namespace shardgrad::cpu

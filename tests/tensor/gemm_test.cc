@@ -26,8 +26,16 @@ struct Sizes {
   std::int64_t m, n, k;
 };
 
-const Sizes kSizes[] = {{1, 1, 1},   {1, 48, 7},   {48, 1, 7},       {7, 5, 1},
-                        {1, 1, 300}, {37, 48, 53}, {257, 1000, 129}, {64, 64, 64}};
+const Sizes kSizes[] = {{1, 1, 1},
+                        {1, 48, 7},
+                        {48, 1, 7},
+                        {7, 5, 1},
+                        {1, 1, 300},
+                        {37, 48, 53},
+                        {257, 1000, 129},
+                        {64, 64, 64},
+                        // Rows of b that collide in the cache, which float32 packs first.
+                        {130, 3072, 131}};
 
 // Whether an operand lies in memory as it is used or transposed, and whether it is all of its
 // memory or a slice.
