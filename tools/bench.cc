@@ -8,12 +8,12 @@
 namespace shardgrad {
 namespace {
 
-void run(const BenchOptions& options, Processes& processes) {
+void run(BenchOptions& options, Processes& processes) {
   std::vector<BenchResult> results;
   nlohmann::ordered_json numbers = nlohmann::ordered_json::array();
   const bool leads = processes.leads();
   if (leads) fmt::print("machine     {}, {} cores\n", processor_name(), available_cores());
-  for (const BenchCase& task : options.cases) {
+  for (BenchCase& task : options.cases) {
     results.push_back(run_bench(task, options.warmup, options.steps, processes));
     if (!leads) continue;
     if (options.cases.size() > 1) fmt::print("\n");

@@ -164,7 +164,7 @@ StepTimes BenchResult::median() const {
           of(&StepTimes::optimizer)};
 }
 
-BenchResult run_bench(BenchCase task, std::int64_t warmup, std::int64_t steps,
+BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
                       Processes& processes) {
   const int world_size = processes.world_size(wanted_world_size(task.layout));
   complete_layout(task.layout, world_size);

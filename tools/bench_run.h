@@ -42,10 +42,11 @@ struct BenchResult {
   StepTimes median() const;
 };
 
-/// Runs `warmup` steps and then `steps`, each followed by one that is looked into. Prints progress
-/// on stderr. The result of a process that does not lead is empty.
+/// Runs `warmup` steps and then `steps`, each followed by one that is looked into. Completes the
+/// layout of `task` first, and prints progress on stderr. The result of a process that does not
+/// lead is empty.
 /// @throws Error when the case cannot be run on this machine.
-BenchResult run_bench(BenchCase task, std::int64_t warmup, std::int64_t steps,
+BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
                       Processes& processes);
 
 }  // namespace shardgrad

@@ -41,15 +41,22 @@ void adamw(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tens
       v[i] = new_v;
       p[i] = multiply_add(decay, p[i], -step_size * (new_m / denominator));
     };
+    const auto fetch_ahead = [=](std::int64_t i) {
+      for (const T* data :
+           {static_cast<const T*>(p), g, static_cast<const T*>(m), static_cast<const T*>(v)}) {
+        __builtin_prefetch(data + i);
+      }
+    };
     if (!rounded.defined()) {
-      parallel_elements(parameter.numel(), update);
+      stream_elements<T>(parameter.numel(), update, fetch_ahead);
       return;
     }
     BFloat16* const copies = rounded.data<BFloat16>();
-    parallel_elements(parameter.numel(), [=](std::int64_t i) {
+    const auto update_both = [=](std::int64_t i) {
       update(i);
       store(copies[i], static_cast<float>(p[i]));
-    });
+    };
+    stream_elements<T>(parameter.numel(), update_both, fetch_ahead);
   });
 }
 

