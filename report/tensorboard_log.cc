@@ -47,12 +47,20 @@ std::string new_path(const std::string& folder) {
   }
 }
 
-// As one line that Markdown does not change.
+// As one line that Markdown, which takes HTML, too, does not change.
 std::string markdown_escaped(const std::string& text) {
   std::string result;
   for (const char character : text) {
-    if (std::string_view("|\\*_`<[").find(character) != std::string_view::npos) result += '\\';
-    result += character == '\n' ? ' ' : character;
+    if (character == '<') {
+      result += "&lt;";
+    } else if (character == '&') {
+      result += "&amp;";
+    } else if (character == '\n') {
+      result += ' ';
+    } else {
+      if (std::string_view("|\\*_`[").find(character) != std::string_view::npos) result += '\\';
+      result += character;
+    }
   }
   return result;
 }

@@ -16,8 +16,10 @@
 namespace shardgrad {
 namespace {
 
-// Where validations follow each other faster, not each makes the page anew.
-constexpr double kSecondsBetweenReports = 1.0;
+// Where validations follow each other faster, not each makes the page anew: it takes at most this
+// share of the time.
+constexpr double kLeastSecondsBetweenReports = 1.0;
+constexpr double kMostShareOfTime = 0.02;
 
 nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& device) {
   const GPTConfig& model = options.model;
@@ -153,16 +155,17 @@ void RunLog::write(const StepMetrics& metrics) {
   if (tensorboard_) tensorboard_->add_scalars(metrics.step, scalars);
   if (report_) record_.add_step(line, metrics_path());
   show(metrics);
-  if (metrics.validation_loss &&
-      std::chrono::duration<double>(Clock::now() - last_report_).count() > kSecondsBetweenReports) {
-    write_report();
-  }
+  if (metrics.validation_loss && Clock::now() >= next_report_) write_report();
 }
 
 void RunLog::write_report() {
   if (!report_ || record_.steps().empty()) return;
+  const Clock::time_point start = Clock::now();
   write_whole_file(out_ + "/report.html", report_page({record_}));
-  last_report_ = Clock::now();
+  const std::chrono::duration<double> took = Clock::now() - start;
+  const std::chrono::duration<double> pause(
+      std::max(kLeastSecondsBetweenReports, took.count() / kMostShareOfTime));
+  next_report_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(pause);
 }
 
 void RunLog::finish() {

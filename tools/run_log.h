@@ -47,7 +47,8 @@ class RunLog {
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
 
-  /// After a validation, the report is made anew, at most every second.
+  /// After a validation, the report is made anew; where they follow each other fast, not after
+  /// each.
   /// @throws Error when a file cannot be written.
   void write(const StepMetrics& metrics);
 
@@ -83,7 +84,7 @@ class RunLog {
   bool line_open_ = false;
   bool finished_ = false;
   Clock::time_point start_ = Clock::now();
-  Clock::time_point last_shown_{}, last_report_{};
+  Clock::time_point last_shown_{}, next_report_{};
 };
 
 }  // namespace shardgrad

@@ -86,8 +86,9 @@ TEST_F(TensorboardLogTest, SaysWhyItCannotBeWritten) {
 
 TEST(MarkdownTest, ShowsTextAsItIs) {
   EXPECT_EQ(markdown_code("a <b>\n\n# c"), "    a <b>\n    \n    # c");
-  EXPECT_EQ(markdown_table({{"n_layers", "4"}, {"data", "a|b_*<c>\nd"}}),
-            "| setting | value |\n|---|---|\n| n\\_layers | 4 |\n| data | a\\|b\\_\\*\\<c> d |\n");
+  EXPECT_EQ(
+      markdown_table({{"n_layers", "4"}, {"data", "a|b_*<c>\n&d"}}),
+      "| setting | value |\n|---|---|\n| n\\_layers | 4 |\n| data | a\\|b\\_\\*&lt;c> &amp;d |\n");
 }
 
 }  // namespace
