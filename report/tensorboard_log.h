@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "files/output_file.h"
+#include "files/log_file.h"
 #include "report/tensorboard_event.h"
 
 namespace shardgrad {
@@ -27,7 +27,7 @@ class TensorboardLog {
   void add_text(std::int64_t step, const std::string& tag, const std::string& markdown);
 
  private:
-  OutputFile file_;
+  LogFile file_;
 };
 
 /// `text` as Markdown that shows it as it is, line by line.

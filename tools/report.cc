@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "files/output_file.h"
+#include "files/whole_file.h"
 #include "report/page.h"
 #include "report/run_record.h"
 #include "tensor/error.h"

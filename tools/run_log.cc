@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "files/whole_file.h"
 #include "report/number_text.h"
 #include "report/page.h"
 #include "tools/metrics_file.h"
@@ -210,7 +211,7 @@ void RunLog::show(const StepMetrics& metrics) {
 void RunLog::write_sample(std::int64_t step, const std::string& text) {
   const std::string shown_text = printable(text);
   const nlohmann::ordered_json line{{"step", step}, {"text", shown_text}};
-  OutputFile(samples_path(), "a").append(line.dump() + "\n");
+  LogFile(samples_path(), "a").append(line.dump() + "\n");
   if (tensorboard_) tensorboard_->add_text(step, "sample", markdown_code(shown_text));
   record_.add_sample(line, samples_path());
   say(fmt::format("\nA sample after step {}, continuing the first bytes of the held-out text:\n{}",

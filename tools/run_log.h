@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "files/output_file.h"
+#include "files/log_file.h"
 #include "report/run_record.h"
 #include "report/tensorboard_log.h"
 #include "tools/train_options.h"
@@ -75,7 +75,7 @@ class RunLog {
   std::string out_;
   RunRecord record_;  // without a report, the settings alone
   bool report_;
-  std::optional<OutputFile> metrics_;
+  std::optional<LogFile> metrics_;
   std::optional<TensorboardLog> tensorboard_;
   std::int64_t first_step_;  // steps made before this log began
   const char* loss_unit_;

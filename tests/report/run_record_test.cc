@@ -6,7 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "files/output_file.h"
+#include "files/whole_file.h"
 #include "report/summary.h"
 #include "tests/support/error_of.h"
 

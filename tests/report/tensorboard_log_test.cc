@@ -66,8 +66,8 @@ TEST_F(TensorboardLogTest, ALaterFileIsReadAfterTheEarlierOnes) {
   fs::create_directories(folder_);
   // Of a machine whose clock is ahead, with a name that follows the host's.
   const std::string ahead = "events.out.tfevents.4000000000.zzzz.1";
-  OutputFile(folder_ + "/" + ahead, "w");
-  OutputFile(folder_ + "/events.out.tfevents.of-something-else", "w");
+  LogFile(folder_ + "/" + ahead, "w");
+  LogFile(folder_ + "/events.out.tfevents.of-something-else", "w");
   TensorboardLog first(folder_, 1), second(folder_, 7);
   const std::vector<std::string> all = names();
   ASSERT_EQ(all.size(), 4u);
@@ -79,7 +79,7 @@ TEST_F(TensorboardLogTest, ALaterFileIsReadAfterTheEarlierOnes) {
 
 TEST_F(TensorboardLogTest, SaysWhyItCannotBeWritten) {
   fs::create_directories(folder_);
-  OutputFile(folder_ + "/file", "w");
+  LogFile(folder_ + "/file", "w");
   EXPECT_THAT(error_of([&] { TensorboardLog(folder_ + "/file/deeper", 1); }),
               HasSubstr("cannot make the folder " + folder_ + "/file/deeper: Not a directory"));
 }

@@ -1,4 +1,4 @@
-#include "files/output_file.h"
+// Files that are written while others read them.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "files/log_file.h"
+#include "files/whole_file.h"
 #include "tests/support/error_of.h"
 
 namespace shardgrad {
@@ -14,10 +16,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class OutputFileTest : public ::testing::Test {
+class OutputFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = ::testing::TempDir() + "/OutputFileTest." +
+    folder_ = ::testing::TempDir() + "/OutputFilesTest." +
               ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
@@ -34,24 +36,24 @@ class OutputFileTest : public ::testing::Test {
   std::string folder_;
 };
 
-TEST_F(OutputFileTest, IsReadWhileItGrows) {
-  OutputFile file(path("x"), "w");
+TEST_F(OutputFilesTest, IsReadWhileItGrows) {
+  LogFile file(path("x"), "w");
   file.append(std::string("a\0b", 3));
   EXPECT_EQ(content("x"), std::string("a\0b", 3));
   file.append("c\n");
   EXPECT_EQ(content("x"), std::string("a\0bc\n", 5));
 }
 
-TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
-  EXPECT_THAT(error_of([&] { OutputFile(path("no/x"), "w"); }),
+TEST_F(OutputFilesTest, SaysWhyItCannotBeWritten) {
+  EXPECT_THAT(error_of([&] { LogFile(path("no/x"), "w"); }),
               HasSubstr("no/x: No such file or directory"));
-  OutputFile(path("there"), "w");
-  EXPECT_THAT(error_of([&] { OutputFile(path("there"), "wx"); }), HasSubstr("there: File exists"));
-  EXPECT_THAT(error_of([] { OutputFile("/dev/full", "w").append("x"); }),
+  LogFile(path("there"), "w");
+  EXPECT_THAT(error_of([&] { LogFile(path("there"), "wx"); }), HasSubstr("there: File exists"));
+  EXPECT_THAT(error_of([] { LogFile("/dev/full", "w").append("x"); }),
               HasSubstr("cannot write /dev/full: No space left on device"));
 }
 
-TEST_F(OutputFileTest, WholeFilesAreTheOldOnesUntilTheNewOnesAreThere) {
+TEST_F(OutputFilesTest, WholeFilesAreTheOldOnesUntilTheNewOnesAreThere) {
   write_whole_file(path("x"), "old");
   EXPECT_EQ(content("x"), "old");
   std::filesystem::create_symlink("/dev/full", path("x.partial"));
