@@ -48,7 +48,8 @@ void add_marks(const std::vector<RunRecord>& runs, Metric metric, Chart& chart) 
 
 Chart loss_chart(const std::vector<RunRecord>& runs) {
   const bool one = runs.size() == 1;
-  Chart chart{"Loss", "nats per token", {}, false, true, true};
+  Chart chart{"Loss", "nats per token", {}};
+  chart.may_be_logarithmic = chart.wide = true;
   if (!one) chart.unit += "; faint: each step, dashed: validation";
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto add = [&](const char* name, const Curve& curve, LineStyle style, std::size_t color,

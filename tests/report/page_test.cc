@@ -138,6 +138,12 @@ TEST(PageTest, SaysWhatDiffers) {
   EXPECT_EQ(between(page, "class=\"differs\"", ">").size(), 1u);
 }
 
+TEST(PageTest, TheLossIsWide) {
+  const std::string page = report_page({small_run("a", 0.5)});
+  EXPECT_THAT(page, HasSubstr("<figure class=\"chart wide\">\n<figcaption>Loss "));
+  EXPECT_EQ(between(page, "<figure class=\"chart wide\">", "\n").size(), 1u);
+}
+
 TEST(PageTest, MissingLossesAreMarked) {
   EXPECT_THAT(report_page({small_run("a", 0.5)}), HasSubstr("not finite at 1 step</li>"));
 }
