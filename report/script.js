@@ -59,7 +59,8 @@ for (const figure of document.querySelectorAll('figure')) {
       if (Math.abs(line.x[at] - step) > 0.02 * (chart.x[1] - chart.x[0])) continue;
       const row = element(tip, 'div', '');
       element(row, 'i', 'swatch', line.color);
-      element(row, 'span', '').textContent = line.name;
+      const elsewhere = line.x[at] === step ? '' : `, step ${line.x[at].toLocaleString('en')}`;
+      element(row, 'span', '').textContent = line.name + elsewhere;
       element(row, 'b', '').textContent = text(line.y[at]);
       const spot = element(plot, 'div', 'spot', line.color);
       spot.style.left = 100 * position(line.x[at], chart.x, false) + '%';
