@@ -43,7 +43,7 @@ Fact final_loss(const RunRecord& run) {
 Fact skipped(const RunRecord& run) {
   const std::vector<double> counts = finite(run.values(Metric::SkippedSteps));
   return {"skipped steps", counts.empty() ? "0" : count_text(counts.back()),
-          "gradients not finite"};
+          "changed no parameter"};
 }
 
 Fact utilization(const std::vector<double>& shares) {
