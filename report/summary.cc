@@ -18,6 +18,11 @@ std::vector<double> finite(const std::vector<double>& values) {
   return result;
 }
 
+// Of a run that has diverged, it may be any number.
+std::string loss_text(double loss) {
+  return std::abs(loss) < 1e4 ? fmt::format("{:.4f}", loss) : fmt::format("{:.4g}", loss);
+}
+
 std::string at_step(double step) { return fmt::format("after step {}", grouped_text(step)); }
 
 Fact best_validation(const RunRecord& run) {
@@ -27,7 +32,7 @@ Fact best_validation(const RunRecord& run) {
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (!(losses[i] < best)) continue;
     best = losses[i];
-    fact.value = fmt::format("{:.4f}", best);
+    fact.value = loss_text(best);
     fact.detail = at_step(run.steps()[i]);
   }
   return fact;
@@ -36,7 +41,7 @@ Fact best_validation(const RunRecord& run) {
 Fact final_loss(const RunRecord& run) {
   const std::vector<double> losses =
       finite(smoothed(run.curve(Metric::Loss), smoothing_window(run)).y);
-  return {"training loss", losses.empty() ? "none" : fmt::format("{:.4f}", losses.back()),
+  return {"training loss", losses.empty() ? "none" : loss_text(losses.back()),
           "at the end, smoothed"};
 }
 

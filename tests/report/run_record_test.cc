@@ -151,6 +151,8 @@ TEST(SummaryTest, OfARunThatSaysLittle) {
   EXPECT_EQ(fact(run, "tokens seen"), "none | ");
   EXPECT_EQ(fact(run, "training time"), "none | since step 7");
   EXPECT_EQ(fact(run, "skipped steps"), "0 | changed no parameter");
+  run.add_step({{"step", 8}, {"loss", 1.25e18}}, "line");
+  EXPECT_EQ(fact(run, "training loss"), "1.25e+18 | at the end, smoothed");
 }
 
 }  // namespace
