@@ -88,6 +88,12 @@ def system_libraries():
         links = {"/usr/include/pcre2.h": "include/pcre2.h"},
     )
     _system_library(
+        name = "protozero",
+        build_file = "//third_party:protozero.BUILD",
+        debian_package = "libprotozero-dev",
+        links = {"/usr/include/protozero": "include/protozero"},
+    )
+    _system_library(
         name = "tomlplusplus",
         build_file = "//third_party:tomlplusplus.BUILD",
         debian_package = "libtomlplusplus-dev",

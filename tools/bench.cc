@@ -1,6 +1,6 @@
 // Measures full training steps against what the machine can do:
 // `bazel run //tools:bench -- --preset=gpt2 --batch-size=4 --seq-len=64 --tp=1`.
-#include "files/output_file.h"
+#include "files/whole_file.h"
 #include "tools/bench_options.h"
 #include "tools/bench_report.h"
 #include "tools/program.h"

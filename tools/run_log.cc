@@ -4,17 +4,23 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "files/whole_file.h"
+#include "report/number_text.h"
+#include "report/page.h"
 #include "tools/metrics_file.h"
 #include "tools/printable_text.h"
 
 namespace shardgrad {
 namespace {
+
+// Where validations follow each other faster, not each makes the page anew: it takes at most this
+// share of the time.
+constexpr double kLeastSecondsBetweenReports = 1.0;
+constexpr double kMostShareOfTime = 0.02;
 
 nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& device) {
   const GPTConfig& model = options.model;
@@ -59,39 +65,6 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"tf32", options.device.tf32}};
 }
 
-FilePointer open(const std::string& path, const char* mode) {
-  FilePointer file(std::fopen(path.c_str(), mode));
-  require(file != nullptr, "train", "cannot write {}: {}; choose another --out", path,
-          std::strerror(errno));
-  return file;
-}
-
-// The condition comes first: the order in which a call evaluates its arguments is unspecified, and
-// `errno` would be read too early.
-void write_and_flush(const std::string& text, std::FILE* file, const std::string& path) {
-  const bool written = std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0;
-  require(written, "train", "cannot write {}: {}", path, std::strerror(errno));
-}
-
-// Under another name first, so that the file is there whole or not at all.
-void write_whole(const std::string& path, const std::string& text) {
-  const std::string partial = path + ".partial";
-  {
-    const FilePointer file = open(partial, "w");
-    write_and_flush(text, file.get(), partial);
-  }
-  std::error_code error;
-  std::filesystem::rename(partial, path, error);
-  require(!error, "train", "cannot rename {} to {}: {}", partial, path, error.message());
-}
-
-std::string duration(double seconds) {
-  const auto total = static_cast<std::int64_t>(seconds + 0.5);
-  if (total < 60) return fmt::format("{} s", total);
-  if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
-  return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
-}
-
 // A NaN without its sign.
 double shown(double number) { return std::isnan(number) ? std::abs(number) : number; }
 
@@ -108,50 +81,101 @@ std::string settings_text(const TrainOptions& options, const std::string& device
 }
 
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)
-    : metrics_path_(options.out + "/metrics.jsonl"),
-      samples_path_(options.out + "/samples.jsonl"),
+    : out_(options.out),
+      record_(run_name(options.out)),
+      report_(options.report),
       first_step_(options.checkpoints.resumed_step),
       loss_unit_(options.data.is_bytes() ? "nats per byte" : "nats per token"),
       total_steps_(options.steps),
       terminal_(in_place && isatty(STDOUT_FILENO) != 0) {
-  require_no_other_run(options.out, options.checkpoints);
+  require_no_other_run(out_, options.checkpoints);
   std::error_code error;
-  std::filesystem::create_directories(options.out, error);
-  require(!error, "train", "cannot make the folder {}: {}; choose another --out", options.out,
+  std::filesystem::create_directories(out_, error);
+  require(!error, "train", "cannot make the folder {}: {}; choose another --out", out_,
           error.message());
-  write_whole(options.out + "/config.json", settings_text(options, device) + "\n");
-  write_whole(options.out + "/run.toml", options.config);
-  const bool goes_on = continues_in(options.out, options.checkpoints);
-  if (goes_on) write_whole(metrics_path_, lines_up_to(metrics_path_, first_step_));
-  const std::string samples = goes_on ? lines_up_to(samples_path_, first_step_) : "";
-  if (!samples.empty()) {
-    write_whole(samples_path_, samples);
+  const std::string settings = settings_text(options, device);
+  write_whole_file(out_ + "/config.json", settings + "\n");
+  write_whole_file(out_ + "/run.toml", options.config);
+  const bool goes_on = continues_in(out_, options.checkpoints);
+  start_lines(goes_on);
+  if (goes_on && report_) {
+    record_ = read_run_record(out_);
   } else {
-    std::filesystem::remove(samples_path_, error);
-    require(!error, "train", "cannot remove {}: {}", samples_path_, error.message());
+    record_.set_settings(nlohmann::ordered_json::parse(settings), out_ + "/config.json");
   }
-  metrics_ = open(metrics_path_, goes_on ? "a" : "w");
+  if (options.tensorboard) {
+    tensorboard_.emplace(out_ + "/tensorboard", first_step_ + 1);
+    tensorboard_->add_text(first_step_, "settings", markdown_table(record_.settings()));
+  }
 }
 
 RunLog::~RunLog() {
   if (line_open_) std::fputc('\n', stdout);
+  if (finished_) return;
+  // An error ends the run, and is told; one of the report would not be more important.
+  try {
+    write_report();
+  } catch (...) {
+  }
+}
+
+void RunLog::start_lines(bool goes_on) {
+  if (goes_on) write_whole_file(metrics_path(), lines_up_to(metrics_path(), first_step_));
+  metrics_.emplace(metrics_path(), goes_on ? "a" : "w");
+  const std::string samples = goes_on ? lines_up_to(samples_path(), first_step_) : "";
+  if (!samples.empty()) {
+    write_whole_file(samples_path(), samples);
+    return;
+  }
+  std::error_code error;
+  std::filesystem::remove(samples_path(), error);
+  require(!error, "train", "cannot remove {}: {}", samples_path(), error.message());
 }
 
 void RunLog::write(const StepMetrics& metrics) {
   nlohmann::ordered_json line{{"step", metrics.step}};
-  // JSON knows no NaN: a number that is none is left out.
-  const auto add = [&](const char* name, double value) {
-    if (std::isfinite(value)) line[name] = value;
+  std::vector<Scalar> scalars;
+  const auto add = [&](Metric metric, double value) {
+    scalars.push_back({names_of(metric).tag, value});
+    // JSON knows no NaN: a number that is none is left out.
+    if (std::isfinite(value)) line[names_of(metric).key] = value;
   };
-  add("loss", metrics.loss);
-  add("lr", metrics.learning_rate);
-  add("grad_norm", metrics.gradient_norm);
-  add("tokens_per_second", metrics.tokens_per_second);
-  if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
-  if (metrics.validation_loss) add("val_loss", *metrics.validation_loss);
-  if (metrics.model_flops_utilization) add("mfu", *metrics.model_flops_utilization);
-  write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
+  add(Metric::Loss, metrics.loss);
+  add(Metric::LearningRate, metrics.learning_rate);
+  add(Metric::GradientNorm, metrics.gradient_norm);
+  add(Metric::TokensPerSecond, metrics.tokens_per_second);
+  if (metrics.skipped_steps > 0) {
+    add(Metric::SkippedSteps, static_cast<double>(metrics.skipped_steps));
+    line[names_of(Metric::SkippedSteps).key] = metrics.skipped_steps;  // without a decimal point
+  }
+  if (metrics.validation_loss) add(Metric::ValidationLoss, *metrics.validation_loss);
+  if (metrics.model_flops_utilization) {
+    add(Metric::ModelFlopsUtilization, *metrics.model_flops_utilization);
+  }
+  metrics_->append(line.dump() + "\n");
+  if (tensorboard_) tensorboard_->add_scalars(metrics.step, scalars);
+  if (report_) record_.add_step(line, metrics_path());
   show(metrics);
+  if (metrics.validation_loss && Clock::now() >= next_report_) write_report();
+}
+
+void RunLog::write_report() {
+  if (!report_ || record_.steps().empty()) return;
+  const Clock::time_point start = Clock::now();
+  write_whole_file(out_ + "/report.html", report_page({record_}));
+  const std::chrono::duration<double> took = Clock::now() - start;
+  const std::chrono::duration<double> pause(
+      std::max(kLeastSecondsBetweenReports, took.count() / kMostShareOfTime));
+  next_report_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(pause);
+}
+
+void RunLog::finish() {
+  write_report();
+  finished_ = true;
+  std::string files = "metrics.jsonl";
+  if (tensorboard_) files += ", tensorboard";
+  if (report_ && !record_.steps().empty()) files += ", report.html";
+  say(fmt::format("\nwrote {}/config.json, {}", out_, files));
 }
 
 void RunLog::show(const StepMetrics& metrics) {
@@ -170,9 +194,9 @@ void RunLog::show(const StepMetrics& metrics) {
       "step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}", metrics.step,
       std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
       shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
-      last ? "took " + duration(elapsed)
-           : "ETA " +
-                 duration(elapsed / (metrics.step - first_step_) * (total_steps_ - metrics.step)));
+      last ? "took " + duration_text(elapsed)
+           : "ETA " + duration_text(elapsed / (metrics.step - first_step_) *
+                                    (total_steps_ - metrics.step)));
   // A line that wraps cannot be updated in place.
   if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
@@ -187,8 +211,9 @@ void RunLog::show(const StepMetrics& metrics) {
 void RunLog::write_sample(std::int64_t step, const std::string& text) {
   const std::string shown_text = printable(text);
   const nlohmann::ordered_json line{{"step", step}, {"text", shown_text}};
-  const FilePointer samples = open(samples_path_, "a");
-  write_and_flush(line.dump() + "\n", samples.get(), samples_path_);
+  LogFile(samples_path(), "a").append(line.dump() + "\n");
+  if (tensorboard_) tensorboard_->add_text(step, "sample", markdown_code(shown_text));
+  record_.add_sample(line, samples_path());
   say(fmt::format("\nA sample after step {}, continuing the first bytes of the held-out text:\n{}",
                   step, shown_text));
 }

@@ -2,20 +2,16 @@
 #pragma once
 
 #include <chrono>
-#include <cstdio>
-#include <memory>
+#include <cstdint>
 #include <optional>
 #include <string>
 
+#include "files/log_file.h"
+#include "report/run_record.h"
+#include "report/tensorboard_log.h"
 #include "tools/train_options.h"
 
 namespace shardgrad {
-
-/// Closes a C file.
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using FilePointer = std::unique_ptr<std::FILE, CloseFile>;
 
 /// The numbers of one optimizer step.
 struct StepMetrics {
@@ -35,7 +31,8 @@ std::string settings_text(const TrainOptions& options, const std::string& device
 
 /// Writes OUT/config.json at once and OUT/metrics.jsonl as the run goes, one whole line a step, and
 /// prints progress: on a terminal a line that is updated in place, elsewhere plain lines every few
-/// seconds.
+/// seconds. Beside them OUT/tensorboard, with what metrics.jsonl has, and OUT/report.html, if the
+/// options ask for them.
 class RunLog {
  public:
   /// `device` says what the run uses. `in_place`: whether a line on a terminal may be updated;
@@ -44,12 +41,15 @@ class RunLog {
   /// or holds another run.
   RunLog(const TrainOptions& options, const std::string& device, bool in_place);
 
-  /// Ends the line that is being updated, so that an error message has a line of its own.
+  /// Ends the line that is being updated, so that an error message has a line of its own. Of a run
+  /// that did not finish(), the report has the steps that there are.
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
 
-  /// @throws Error when the line cannot be written.
+  /// After a validation, the report is made anew; where they follow each other fast, not after
+  /// each.
+  /// @throws Error when a file cannot be written.
   void write(const StepMetrics& metrics);
 
   /// Prints a text that the model has made after `step` steps, under a title that names the step,
@@ -57,22 +57,34 @@ class RunLog {
   /// character is written as by printable(). @throws Error when it cannot be written.
   void write_sample(std::int64_t step, const std::string& text);
 
+  /// When the run ends well, or is stopped: writes the report, and prints what was written.
+  /// @throws Error when it cannot be written.
+  void finish();
+
   /// Prints a line of text between progress lines.
   void say(const std::string& text);
 
  private:
   using Clock = std::chrono::steady_clock;
   void show(const StepMetrics& metrics);
+  void start_lines(bool goes_on);
+  void write_report();
+  std::string metrics_path() const { return out_ + "/metrics.jsonl"; }
+  std::string samples_path() const { return out_ + "/samples.jsonl"; }
 
-  std::string metrics_path_, samples_path_;
-  FilePointer metrics_;
+  std::string out_;
+  RunRecord record_;  // without a report, the settings alone
+  bool report_;
+  std::optional<LogFile> metrics_;
+  std::optional<TensorboardLog> tensorboard_;
   std::int64_t first_step_;  // steps made before this log began
   const char* loss_unit_;
   std::int64_t total_steps_;
   bool terminal_;
   bool line_open_ = false;
+  bool finished_ = false;
   Clock::time_point start_ = Clock::now();
-  Clock::time_point last_shown_{};
+  Clock::time_point last_shown_{}, next_report_{};
 };
 
 }  // namespace shardgrad

@@ -133,6 +133,14 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
   integer("Run", "--eval-steps", options.eval_steps, 1, "Batches of a validation");
   integer("Run", "--sample-tokens", options.sample_tokens, 0,
           "Length of the sample at the end; 0: none");
+  app.add_flag("--tensorboard,!--no-tensorboard", options.tensorboard,
+               "Whether to write OUT/tensorboard, which TensorBoard follows (default: yes)")
+      ->group("Run");
+  app.add_flag(
+         "--report,!--no-report", options.report,
+         "Whether to write OUT/report.html, curves and settings as a page, at each validation "
+         "and at the end (default: yes)")
+      ->group("Run");
   app.add_option("--out", options.out,
                  "Folder for metrics.jsonl, config.json and checkpoints (default: runs/DATE-TIME)")
       ->group("Run");

@@ -38,6 +38,8 @@ struct TrainOptions {
   std::int64_t eval_interval = 250;  ///< steps between evaluations
   std::int64_t eval_steps = 20;      ///< batches of an evaluation
   std::int64_t sample_tokens = 500;  ///< length of the sample at the end; 0: none
+  bool tensorboard = true;           ///< whether to write event files for TensorBoard
+  bool report = true;                ///< whether to write OUT/report.html
   std::string config;                ///< of OUT/run.toml, which --config takes
   std::string out;                   ///< folder for metrics.jsonl, config.json and checkpoints
   CheckpointOptions checkpoints;

@@ -197,7 +197,7 @@ void run_training(TrainOptions options, Processes& processes) {
     const std::string sample = trainer.sample(data.held_out, *loaded.tokenizer);
     if (own_log != nullptr) own_log->write_sample(options.steps, sample);
   });
-  if (log) log->say("\nwrote " + options.out + "/config.json and metrics.jsonl");
+  if (log) log->finish();
 }
 
 }  // namespace shardgrad

@@ -134,7 +134,8 @@ TEST_F(TrainTest, PrintsWholeLines) {
   const json sample = json::parse(samples[0]);
   EXPECT_EQ(sample["step"], 4);
   EXPECT_THAT(last_.out, HasSubstr(title + sample["text"].get<std::string>() + "\n"));
-  EXPECT_THAT(last_.out, HasSubstr("wrote out/config.json and metrics.jsonl\n"));
+  EXPECT_THAT(last_.out,
+              HasSubstr("wrote out/config.json, metrics.jsonl, tensorboard, report.html\n"));
   EXPECT_EQ(last_.out.find('\r'), std::string::npos);
   EXPECT_EQ(last_.out.find('\033'), std::string::npos);
   metrics({"--sample-tokens=0"});

@@ -1,4 +1,4 @@
-// Files that a program writes.
+// Files that grow while others read them.
 #pragma once
 
 #include <cstdio>
@@ -9,12 +9,12 @@
 namespace shardgrad {
 
 /// A file that grows while others read it.
-class OutputFile {
+class LogFile {
  public:
   /// `mode`: as of std::fopen(): "w" to begin anew, "a" to go on at the end, "wx" if there must be
   /// no file of this name. @throws Error with the path and the system's reason when it cannot be
   /// opened.
-  OutputFile(const std::string& path, const char* mode);
+  LogFile(const std::string& path, const char* mode);
 
   const std::string& path() const { return path_; }
 
@@ -29,9 +29,5 @@ class OutputFile {
   std::string path_;
   std::unique_ptr<std::FILE, Close> file_;
 };
-
-/// Makes `bytes` the content of the file `path`. They are written under another name first, so that
-/// a reader finds the old content or the new one, whole. @throws Error when it cannot be written.
-void write_whole_file(const std::string& path, std::string_view bytes);
 
 }  // namespace shardgrad
