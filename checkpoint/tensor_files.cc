@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <set>
 
-#include "checkpoint/json_text.h"
+#include "files/json.h"
 #include "files/mapped_file.h"
 
 namespace shardgrad {

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "checkpoint/json_text.h"
+#include "files/json.h"
 #include "tensor/error.h"
 
 namespace shardgrad {

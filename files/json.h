@@ -13,6 +13,9 @@ namespace shardgrad {
 /// object has twice, and for nesting that is deeper than anything here needs.
 nlohmann::json parse_json(std::string_view text, const std::string& path, std::int64_t offset = 0);
 
+/// What the library says about malformed JSON, without its own prefix and position.
+std::string reason_of(const nlohmann::json::exception& error);
+
 /// As parse_json() of the file `path`, which holds an object.
 nlohmann::json read_json_object(const std::string& path);
 
