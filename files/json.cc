@@ -71,11 +71,15 @@ std::string reason_of(const Json::exception& error) {
   return std::string(text);
 }
 
-Json read_json_object(const std::string& path) {
-  const MappedFile file(path);
-  Json object = parse_json(file.bytes(), path);
-  require(object.is_object(), kName, "{} holds {}; expected a JSON object", path, shown(object));
+Json parse_json_object(std::string_view text, const std::string& path, std::int64_t offset) {
+  Json object = parse_json(text, path, offset);
+  require(object.is_object(), kName, "{} holds {} at offset {}; expected a JSON object", path,
+          shown(object), offset);
   return object;
+}
+
+Json read_json_object(const std::string& path) {
+  return parse_json_object(MappedFile(path).bytes(), path);
 }
 
 std::int64_t integer_in(const Json& object, const char* key, const std::string& path,
