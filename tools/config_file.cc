@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/file.h"
+#include "data/utf8.h"
 #include "tensor/error.h"
 #include "tools/program.h"
 
@@ -14,9 +15,39 @@ namespace {
 
 constexpr const char* kName = "config";
 
+// toml++ 3.3.0 asks whether a character is white space in a way that is undefined for some beyond
+// ASCII, such as "é". It gets each byte above 0x7f as the private character U+E080 to U+E0FF, of
+// which it is defined, and what it says is translated back. So text need not be UTF-8 either.
+constexpr char32_t kPrivate = 0xe000;
+
+std::string to_private(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    byte < 0x80 ? result.push_back(c) : append_utf8(kPrivate + byte, result);
+  }
+  return result;
+}
+
+std::string from_private(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t length = std::max<std::size_t>(utf8_length(text), 1);
+    const std::string_view character = text.substr(0, length);
+    const char32_t code_point = length == 3 ? utf8_code_point(character) : 0;
+    if (code_point >= kPrivate + 0x80 && code_point <= kPrivate + 0xff) {
+      result.push_back(static_cast<char>(code_point - kPrivate));
+    } else {
+      result += character;
+    }
+    text.remove_prefix(length);
+  }
+  return result;
+}
+
 // A value as the command line has it.
 std::string text_of(const toml::node& value, const std::string& path) {
-  if (const auto* text = value.as_string()) return text->get();
+  if (const auto* text = value.as_string()) return from_private(text->get());
   if (const auto* number = value.as_integer()) return std::to_string(number->get());
   if (const auto* number = value.as_floating_point()) return fmt::format("{}", number->get());
   if (const auto* flag = value.as_boolean()) return flag->get() ? "true" : "false";
@@ -34,7 +65,8 @@ void collect(const CLI::App& app, const toml::table& table, const std::string& p
     const std::string name(key.str());
     const CLI::Option* option = app.get_option_no_throw("--" + name);
     require(option != nullptr && name != "config" && name != "help", kName,
-            "{}:{}: there is no option '{}'; see --help", path, value.source().begin.line, name);
+            "{}:{}: there is no option '{}'; see --help", path, value.source().begin.line,
+            from_private(name));
     const std::string text = text_of(value, path);
     // On a command line, an empty value would be the word that follows.
     require(!text.empty() && text.find('\0') == std::string::npos, kName,
@@ -70,10 +102,9 @@ bool is_number(const std::string& text) {
 std::string toml_text(const CLI::Option& option, const std::string& value) {
   const bool is_text = option.get_type_name().compare(0, 4, "TEXT") == 0;
   if (!is_text && (value == "true" || value == "false" || is_number(value))) return value;
-  // A string of JSON is one of TOML, but for this character.
+  // A string of JSON is one of TOML, but for this character. JSON, too, wants UTF-8.
   std::string text;
-  for (const char c :
-       nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
+  for (const char c : from_private(nlohmann::json(to_private(value)).dump())) {
     c == '\x7f' ? text += "\\u007f" : text += c;
   }
   return text;
@@ -90,13 +121,17 @@ void add_config_option(CLI::App& app) {
 
 std::vector<std::string> config_words(const CLI::App& app, std::string_view text,
                                       const std::string& path) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark) {
+    text.remove_prefix(kByteOrderMark.size());
+  }
   require_short_lines(text, path);
   std::vector<std::string> words;
   try {
-    collect(app, toml::parse(text, path), path, words);
+    collect(app, toml::parse(to_private(text), path), path, words);
   } catch (const toml::parse_error& error) {
     const toml::source_position place = error.source().begin;
-    fail(kName, "{}:{}:{}: {}", path, place.line, place.column, error.description());
+    fail(kName, "{}:{}:{}: {}", path, place.line, place.column, from_private(error.description()));
   }
   return words;
 }

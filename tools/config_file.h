@@ -14,7 +14,7 @@ void add_config_option(CLI::App& app);
 
 /// The options of the TOML `text`, that of the file `path`, as a command line has them:
 /// "--steps=3". The keys are the names of options of `app`, without the dashes, with the values
-/// that these take; tables may group them.
+/// that these take; tables may group them. Text may be any bytes, as paths may.
 /// @throws Error with file and line for what is not TOML, a key that is no option, a value of
 /// another kind than an option's, or a line of more than 4096 bytes.
 std::vector<std::string> config_words(const CLI::App& app, std::string_view text,

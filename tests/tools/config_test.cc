@@ -86,6 +86,8 @@ TEST_F(ConfigTest, TheFileThatARunLeavesIsTheSameRun) {
 // Text that looks like a number, and numbers that TOML does not know.
 TEST_F(ConfigTest, ValuesAreWhatTheyWere) {
   std::filesystem::copy(folder_ + "/text.txt", folder_ + "/1e5");
+  const std::string name = "\xc3\xa9 \"\x7f\n.txt";
+  std::filesystem::copy(folder_ + "/text.txt", folder_ + "/" + name);
   write("small.toml", kSmall);
   const Result result =
       run("train", {"--config=small.toml", "--data=1e5", "--lr=.5e-2", "--out=one"}, folder_);
@@ -95,12 +97,20 @@ TEST_F(ConfigTest, ValuesAreWhatTheyWere) {
   const Result again = run("train", {"--config=one/run.toml", "--out=two"}, folder_);
   EXPECT_EQ(again.status, 0) << again.err;
   EXPECT_EQ(settings("two"), settings("one"));
+  const Result odd =
+      run("train", {"--config=small.toml", "--data=" + name, "--out=three"}, folder_);
+  EXPECT_EQ(odd.status, 0) << odd.err;
+  const Result odd_again = run("train", {"--config=three/run.toml", "--out=four"}, folder_);
+  EXPECT_EQ(odd_again.status, 0) << odd_again.err;
+  EXPECT_EQ(content(folder_ + "/four/run.toml"), content(folder_ + "/three/run.toml"));
 }
 
 TEST_F(ConfigTest, MistakesAreErrorsWithFileAndLine) {
   EXPECT_THAT(error_of_config("steps = 3\nfoo = 2\n"),
               HasSubstr("bad.toml:2: there is no option 'foo'"));
   EXPECT_THAT(error_of_config("steps = \n"), HasSubstr("bad.toml:1:"));
+  EXPECT_THAT(error_of_config("\xef\xbb\xbf\nst\xc3\xa9ps = 1\n"), HasSubstr("bad.toml:2:3: "));
+  EXPECT_THAT(error_of_config("'st\xc3\xa9ps' = 1\n"), HasSubstr("no option 'st\xc3\xa9ps'"));
   EXPECT_THAT(error_of_config("\nsteps = [1]\n"), HasSubstr("bad.toml:2: a value is neither text"));
   EXPECT_THAT(error_of_config("steps = 'many'\n"), HasSubstr("--steps: 'many'"));
   EXPECT_THAT(error_of_config("steps = 1\nsteps = 2\n"), HasSubstr("bad.toml:2:"));
