@@ -3,8 +3,8 @@
 #include <regex>
 #include <set>
 
-#include "checkpoint/json_text.h"
 #include "checkpoint/stored_dtype.h"
+#include "files/json.h"
 
 namespace shardgrad {
 namespace {

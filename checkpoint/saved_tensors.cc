@@ -3,10 +3,10 @@
 #include <map>
 #include <utility>
 
-#include "checkpoint/json_text.h"
 #include "checkpoint/model_weights.h"
 #include "checkpoint/shard_runs.h"
 #include "checkpoint/stored_dtype.h"
+#include "files/json.h"
 
 namespace shardgrad {
 namespace {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <set>
 
-#include "checkpoint/json_text.h"
+#include "files/json.h"
 #include "files/mapped_file.h"
 
 namespace shardgrad {
@@ -14,6 +14,24 @@ constexpr const char* kName = "safetensors";
 namespace fs = std::filesystem;
 
 }  // namespace
+
+std::map<std::string, std::string> parse_weight_map(std::string_view text,
+                                                    const std::string& path) {
+  const nlohmann::json json = parse_json_object(text, path);
+  require(json.contains("weight_map") && json["weight_map"].is_object(), kName,
+          "{} has no object \"weight_map\"", path);
+  std::map<std::string, std::string> files;
+  for (const auto& [tensor, file] : json["weight_map"].items()) {
+    // Only a name: the files are beside the index, whatever it says.
+    const bool good =
+        file.is_string() && !file.get<std::string>().empty() &&
+        file.get<std::string>().find_first_of(std::string("/\0", 2)) == std::string::npos;
+    require(good, kName, "{} places tensor {} in {}; expected the name of a file beside it", path,
+            shown(tensor), shown(file));
+    files[tensor] = file.get<std::string>();
+  }
+  return files;
+}
 
 TensorFiles::TensorFiles(const std::string& path) : path_(path) {
   std::error_code error;
@@ -45,29 +63,19 @@ void TensorFiles::open(const std::string& path) {
 }
 
 void TensorFiles::open_index(const std::string& folder, const std::string& index) {
-  const nlohmann::json json = read_json_object(index);
-  require(json.contains("weight_map") && json["weight_map"].is_object(), kName,
-          "{} has no object \"weight_map\"", index);
+  const auto weight_map = parse_weight_map(MappedFile(index).bytes(), index);
   std::set<std::string> names;
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    // Only a name: the files are beside the index, whatever it says.
-    const bool good =
-        file.is_string() && !file.get<std::string>().empty() &&
-        file.get<std::string>().find_first_of(std::string("/\0", 2)) == std::string::npos;
-    require(good, kName, "{} places tensor {} in {}; expected the name of a file beside it", index,
-            shown(tensor), shown(file));
-    names.insert(file.get<std::string>());
-  }
+  for (const auto& [tensor, file] : weight_map) names.insert(file);
   for (const std::string& name : names) open(folder + "/" + name);
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
+  for (const auto& [tensor, file] : weight_map) {
     const StoredTensor* found = find(tensor);
-    const std::string expected = folder + "/" + file.get<std::string>();
+    const std::string expected = folder + "/" + file;
     require(found != nullptr && file_of(*found) == expected, kName,
             "{} places tensor {} in {}, which does not have it", index, shown(tensor), expected);
   }
   for (const StoredTensor& tensor : tensors_) {
-    require(json["weight_map"].contains(tensor.name), kName, "{} does not list tensor {} of {}",
-            index, shown(tensor.name), file_of(tensor));
+    require(weight_map.count(tensor.name) == 1, kName, "{} does not list tensor {} of {}", index,
+            shown(tensor.name), file_of(tensor));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/file.h"
@@ -11,6 +12,10 @@
 #include "files/mapped_file.h"
 
 namespace shardgrad {
+
+/// Which file each tensor is in: the "weight_map" of a model.safetensors.index.json. `path` is for
+/// messages. @throws Error unless it is an object of names of files, each without a folder.
+std::map<std::string, std::string> parse_weight_map(std::string_view text, const std::string& path);
 
 /// The tensors of a .safetensors file, or of a folder with a model.safetensors or, in several
 /// files, a model.safetensors.index.json; memory-mapped, so that opening it reads headers only.

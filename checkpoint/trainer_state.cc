@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "checkpoint/json_text.h"
+#include "files/json.h"
+#include "files/mapped_file.h"
 #include "tensor/error.h"
 
 namespace shardgrad {
@@ -49,9 +50,8 @@ std::string to_json_text(const TrainerState& state) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-TrainerState read_trainer_state(const std::string& folder) {
-  const std::string path = folder + "/trainer_state.json";
-  const nlohmann::json json = read_json_object(path);
+TrainerState parse_trainer_state(std::string_view text, const std::string& path) {
+  const nlohmann::json json = parse_json_object(text, path);
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   const std::int64_t version = integer_in(json, "version", path, 1, most);
   require(version == kVersion, kName, "{} is of version {} of the format; expected {}", path,
@@ -80,6 +80,11 @@ TrainerState read_trainer_state(const std::string& folder) {
   }
   if (json.contains("settings")) state.settings = json["settings"];
   return state;
+}
+
+TrainerState read_trainer_state(const std::string& folder) {
+  const std::string path = folder + "/trainer_state.json";
+  return parse_trainer_state(MappedFile(path).bytes(), path);
 }
 
 }  // namespace shardgrad

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "training/spike_guard.h"
@@ -26,8 +27,11 @@ struct TrainerState {
 /// The text of a trainer_state.json.
 std::string to_json_text(const TrainerState& state);
 
-/// Reads `folder`/trainer_state.json.
-/// @throws Error naming file, field and value when it is not what to_json_text() writes.
+/// What to_json_text() wrote. `path` is for messages.
+/// @throws Error naming file, field and value when it is anything else.
+TrainerState parse_trainer_state(std::string_view text, const std::string& path);
+
+/// The same of the file `folder`/trainer_state.json.
 TrainerState read_trainer_state(const std::string& folder);
 
 }  // namespace shardgrad

@@ -6,7 +6,7 @@
 
 #include "data/byte_alphabet.h"
 #include "data/file.h"
-#include "data/json.h"
+#include "files/json.h"
 #include "tensor/error.h"
 
 namespace shardgrad {
@@ -43,7 +43,7 @@ class VocabularyBuilder {
       add(token, token, id);
     } else {
       require(id == known->second, kWhere, "{}: token \"{}\" has the ids {} and {}", name_, token,
-              known->second, id.dump());
+              known->second, shown(id));
     }
   }
 
@@ -84,7 +84,7 @@ class VocabularyBuilder {
   void add(const std::string& token, const std::string& bytes, const json& id) {
     require(id.is_number_integer() && id >= 0 && id < kMostTokens, kWhere,
             "{}: token \"{}\" has the id {}; expected an integer from 0 to {}", name_, token,
-            id.dump(-1, ' ', false, json::error_handler_t::replace), kMostTokens - 1);
+            shown(id), kMostTokens - 1);
     const auto number = id.get<TokenId>();
     if (number >= vocabulary_.tokens.size()) vocabulary_.tokens.resize(number + 1u);
     require(vocabulary_.tokens[number].empty(), kWhere,
@@ -152,7 +152,7 @@ void add_special_tokens(const json& tokens, const std::string& name, VocabularyB
     require(token.is_object() && token.contains("content") && token["content"].is_string() &&
                 token.contains("id"),
             kWhere, "{}: an added token is {}; expected \"id\" and \"content\"", name,
-            token.dump(-1, ' ', false, json::error_handler_t::replace));
+            shown(token));
     const std::string content = token["content"].get<std::string>();
     require(
         token.value("special", json(false)) == true, kWhere,

@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "data/json.h"
+#include "files/json.h"
 #include "tensor/error.h"
 
 namespace shardgrad {

@@ -26,7 +26,8 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Of a pipe, a plain open would wait for somebody to write.
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   require(file.number >= 0, "MappedFile", "cannot open {}: {}", path, std::strerror(errno));
   struct stat status {};
   const bool known = fstat(file.number, &status) == 0;

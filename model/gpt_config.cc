@@ -2,7 +2,7 @@
 
 #include <numeric>
 
-#include "parallel/sharding.h"
+#include "parallel/divisors.h"
 
 namespace shardgrad {
 namespace {

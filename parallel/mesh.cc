@@ -1,23 +1,12 @@
 #include "parallel/mesh.h"
 
-#include <string>
+#include "parallel/divisors.h"
 
 namespace shardgrad {
-namespace {
-
-std::string divisors_of(int number) {
-  std::string divisors;
-  for (int divisor = 1; divisor <= number; ++divisor) {
-    if (number % divisor == 0) divisors += (divisor > 1 ? ", " : "") + std::to_string(divisor);
-  }
-  return divisors;
-}
-
-}  // namespace
 
 Mesh::Mesh(Communicator& world, int tensor_parallel_size, int data_parallel_size) : world_(world) {
   require(tensor_parallel_size >= 1 && world.world_size() % tensor_parallel_size == 0, "Mesh",
-          "tensor_parallel_size {} does not divide the world size {}; choose from {{{}}}",
+          "tensor_parallel_size {} does not divide the world size {}; choose from {}",
           tensor_parallel_size, world.world_size(), divisors_of(world.world_size()));
   const int copies = world.world_size() / tensor_parallel_size;
   require(data_parallel_size == 0 || data_parallel_size == copies, "Mesh",

@@ -1,14 +1,8 @@
 #include "parallel/sharding.h"
 
-namespace shardgrad {
+#include "parallel/divisors.h"
 
-std::string divisors_of(std::int64_t n) {
-  std::string text;
-  for (std::int64_t divisor = 1; divisor <= n && divisor <= 64; ++divisor) {
-    if (n % divisor == 0) text += (text.empty() ? "" : ", ") + std::to_string(divisor);
-  }
-  return "{" + text + "}";
-}
+namespace shardgrad {
 
 std::int64_t divided(std::int64_t extent, int tensor_parallel_size, const char* where,
                      const char* what) {

@@ -8,8 +8,8 @@
 #include "checkpoint/file.h"
 #include "checkpoint/folder.h"
 #include "checkpoint/gpt2_format.h"
-#include "checkpoint/json_text.h"
 #include "checkpoint/stored_dtype.h"
+#include "files/json.h"
 #include "tools/tensor_table.h"
 
 namespace shardgrad {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "parallel/sharding.h"
+#include "parallel/divisors.h"
 #include "tools/program.h"
 
 namespace shardgrad {

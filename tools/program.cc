@@ -143,7 +143,9 @@ CLI::Validator at_least(std::int64_t minimum, std::int64_t maximum) {
         char* end = nullptr;
         errno = 0;
         const long long value = std::strtoll(text.c_str(), &end, 10);
-        if (text.empty() || *end != '\0' || value < minimum)
+        // As it is always written: CLI11 would read "010" as an octal number.
+        const bool plain = errno == ERANGE || text == std::to_string(value);
+        if (text.empty() || *end != '\0' || !plain || value < minimum)
           return fmt::format("'{}' is not an integer of at least {}", text, minimum);
         if (errno == ERANGE || value > maximum)
           return fmt::format("{} is too large; expected at most {}", text, maximum);

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "checkpoint/gpt2_format.h"
-#include "checkpoint/json_text.h"
+#include "files/json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace shardgrad;

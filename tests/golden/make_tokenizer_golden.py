@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """Writes tokenizer/: a small byte-level BPE vocabulary, and what Hugging Face's tokenizers makes of awkward texts.
 
-    python3 tests/golden/make_tokenizer_golden.py        # needs tokenizers; the tests that read the files do not
+    python3 tests/golden/make_tokenizer_golden.py        # needs tokenizers and tiktoken; the tests that read the files do not
 
 tokenizer/corpus.txt is what the vocabulary is learnt from by BpeTrainer. It is committed, since the texts
 that it was taken from (this repository's, and lines in several languages) change.
 
 tokenizer/golden.json has the token ids of texts, as hexadecimal bytes. The library takes valid UTF-8 only; of bytes that
 are none, the convention is that they are words of their own, run by run, so those runs are given to its BPE as such.
+OpenAI's tiktoken, asked about the same texts, has to give the same ids.
 """
 import json
 import os
+import random
+import unicodedata
 
+import tiktoken
 from tokenizers import Tokenizer, __version__, decoders, models, pre_tokenizers, trainers
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizer")
@@ -41,6 +45,30 @@ BROKEN = [
     b"\xc0\xaf overlong \xe0\x80\xaf", b"\xed\xa0\x80 surrogate", b"\xf4\x90\x80\x80 too large", b"  \xff  x", b"a \xff'\xffs",
     bytes(range(256)), bytes(range(255, -1, -1)), "caf\u00e9 latin-1: ".encode() + b"caf\xe9",
 ]
+
+
+# Where the pieces of words end depends on letters, numbers, white space and apostrophes, and on what is beside them.
+AWKWARD = [
+    " ", "  ", "\t", "\n", "\r\n", "\x0b", "\x0c", "\x85", "\xa0", "\u1680", "\u2003", "\u2028", "\u202f", "\u3000", "\u200b", "\ufeff",
+    "'", "'s", "'t", "'re", "'ve", "'ll", "'m", "'d", "'S", "\u2019", "a", "Z", "the", " the", "\u00e9", "e\u0301", "\u00df", "\u0416",
+    "0", "12", "\u0663", "\u00b2", "\u2167", "\u00bd", "\u4e2d", "\u3042", "\ud55c", "\u0645", "\u0915\u094d", "\u0e01\u0e33", "\U00020000",
+    "\U0001f600", "\U0001f469\u200d\U0001f4bb", "\U0001f1e9\U0001f1ea", "\u2764\ufe0f", "\U0001f44d\U0001f3fd", "{", "}", "();", "->", "_", "#",
+    "\x00", "\x7f", "\ufffd", "\ue000", "\U0010ffff",
+]
+
+
+def random_texts(count):
+    """Awkward pieces in random order, some characters of all of Unicode among them."""
+    generator = random.Random(20)
+    # Those of an old Unicode: the newest are letters to one library and nothing to another.
+    category = unicodedata.ucd_3_2_0.category
+    characters = [chr(c) for c in range(0x110000) if category(chr(c)) not in ("Cn", "Cs")]
+    texts = []
+    for _ in range(count):
+        pieces = generator.choices(AWKWARD, k=generator.randint(2, 25)) + generator.choices(characters, k=3)
+        generator.shuffle(pieces)
+        texts.append("".join(pieces))
+    return texts
 
 
 def train(corpus):
@@ -106,6 +134,14 @@ def encode(tokenizer, text, characters):
     return ids
 
 
+def tiktoken_of(tokenizer, characters):
+    """The same vocabulary in OpenAI's implementation, where the id of a token is its rank, too."""
+    bytes_of = {character: byte for byte, character in characters.items()}
+    ranks = {bytes(map(bytes_of.get, token)): id for token, id in tokenizer.get_vocab().items() if token != END_OF_TEXT}
+    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    return tiktoken.Encoding("golden", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: 0})
+
+
 def main():
     corpus = open(os.path.join(FOLDER, "corpus.txt"), "rb").read()
     tokenizer = train(corpus.decode())
@@ -113,13 +149,16 @@ def main():
     tokenizer.save(os.path.join(FOLDER, "tokenizer.json"), pretty=False)
     characters = byte_characters()
     assert len(set(characters.values())) == 256
-    cases = [text.encode() for text in TEXTS] + BROKEN
+    texts = TEXTS + random_texts(150)
+    cases = [text.encode() for text in texts] + BROKEN
     cases.append(corpus)
     golden = [dict(text=text.hex(), ids=encode(tokenizer, text, characters)) for text in cases]
     golden[-1]["text"] = "corpus.txt"
-    for text, case in zip(TEXTS, golden):
+    second = tiktoken_of(tokenizer, characters)
+    for text, case in zip([*texts, corpus.decode()], golden[: len(texts)] + golden[-1:]):
         if END_OF_TEXT not in text:
             assert tokenizer.encode(text).ids == case["ids"], text
+        assert second.encode(text, disallowed_special=()) == case["ids"], text
     path = os.path.join(FOLDER, "golden.json")
     with open(path, "w") as file:
         json.dump(golden, file, separators=(",", ":"))

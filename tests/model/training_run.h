@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,11 +12,13 @@
 #include "parallel/communication_queue.h"
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
-#include "tests/support/reference.h"
+#include "tests/support/named_tensors.h"
 
 namespace shardgrad::training_run {
 
-using Tensors = std::map<std::string, Tensor>;
+using reference::expect_close;
+using reference::relative;
+using reference::Tensors;
 
 inline GPTConfig small_config(bool tied) {
   GPTConfig config;
@@ -109,15 +109,5 @@ inline TrainingRun train(const TrainingOptions& training) {
   });
   return run;
 }
-
-/// Tensor by tensor; a NaN anywhere fails.
-inline void expect_close(const Tensors& found, const Tensors& expected, double tolerance) {
-  EXPECT_EQ(found.size(), expected.size());
-  for (const auto& [name, tensor] : expected) {
-    EXPECT_LT(reference::relative_difference(found.at(name), tensor), tolerance) << name;
-  }
-}
-
-inline double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
 
 }  // namespace shardgrad::training_run

@@ -53,6 +53,7 @@ TEST_F(BadInputTest, Values) {
   expect_refused({"--steps=0"}, "--steps: '0' is not an integer of at least 1");
   expect_refused({"--steps=abc"}, "--steps: 'abc' is not an integer of at least 1");
   expect_refused({"--steps=1.5"}, "--steps: '1.5' is not an integer of at least 1");
+  expect_refused({"--steps=010"}, "--steps: '010' is not an integer of at least 1");  // octal?
   expect_refused({"--steps="}, "--steps: ");
   expect_refused({"--steps=99999999999999999999"}, "--steps: 99999999999999999999 is too large");
   expect_refused({"--seed=-1"}, "--seed: '-1' is not an integer of at least 0");

@@ -83,17 +83,47 @@ TEST_F(ConfigTest, TheFileThatARunLeavesIsTheSameRun) {
   EXPECT_EQ(losses("one").size(), 3u);
 }
 
+// Text that looks like a number, and numbers that TOML does not know.
+TEST_F(ConfigTest, ValuesAreWhatTheyWere) {
+  std::filesystem::copy(folder_ + "/text.txt", folder_ + "/1e5");
+  const std::string name = "\xc3\xa9 \"\x7f\n.txt";
+  std::filesystem::copy(folder_ + "/text.txt", folder_ + "/" + name);
+  write("small.toml", kSmall);
+  const Result result =
+      run("train", {"--config=small.toml", "--data=1e5", "--lr=.5e-2", "--out=one"}, folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(settings("one")["data"], "1e5");
+  EXPECT_EQ(settings("one")["lr"], 0.005);
+  const Result again = run("train", {"--config=one/run.toml", "--out=two"}, folder_);
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(settings("two"), settings("one"));
+  const Result odd =
+      run("train", {"--config=small.toml", "--data=" + name, "--out=three"}, folder_);
+  EXPECT_EQ(odd.status, 0) << odd.err;
+  const Result odd_again = run("train", {"--config=three/run.toml", "--out=four"}, folder_);
+  EXPECT_EQ(odd_again.status, 0) << odd_again.err;
+  EXPECT_EQ(content(folder_ + "/four/run.toml"), content(folder_ + "/three/run.toml"));
+}
+
 TEST_F(ConfigTest, MistakesAreErrorsWithFileAndLine) {
   EXPECT_THAT(error_of_config("steps = 3\nfoo = 2\n"),
               HasSubstr("bad.toml:2: there is no option 'foo'"));
   EXPECT_THAT(error_of_config("steps = \n"), HasSubstr("bad.toml:1:"));
+  EXPECT_THAT(error_of_config("\xef\xbb\xbf\nst\xc3\xa9ps = 1\n"), HasSubstr("bad.toml:2:3: "));
+  EXPECT_THAT(error_of_config("'st\xc3\xa9ps' = 1\n"), HasSubstr("no option 'st\xc3\xa9ps'"));
   EXPECT_THAT(error_of_config("\nsteps = [1]\n"), HasSubstr("bad.toml:2: a value is neither text"));
   EXPECT_THAT(error_of_config("steps = 'many'\n"), HasSubstr("--steps: 'many'"));
   EXPECT_THAT(error_of_config("steps = 1\nsteps = 2\n"), HasSubstr("bad.toml:2:"));
   EXPECT_THAT(error_of_config("config = 'other.toml'\n"), HasSubstr("no option 'config'"));
+  EXPECT_THAT(error_of_config("\ndata = ''\nsteps = 1\n"),
+              HasSubstr("bad.toml:2: the value of 'data' is empty"));
+  EXPECT_THAT(error_of_config("# one\n[" + std::string(9000, '.') + "]\n"),
+              HasSubstr("bad.toml:2: the line has 9002 bytes; expected at most 4096"));
+  EXPECT_THAT(error_of_config(std::string(1 << 20, '\n') + "a"),
+              HasSubstr("bad.toml has more than 1048576 bytes"));
   const Result missing = run("train", {"--config=none.toml"}, folder_);
   EXPECT_EQ(missing.status, 1);
-  EXPECT_THAT(missing.err, HasSubstr("cannot read none.toml"));
+  EXPECT_THAT(missing.err, HasSubstr("cannot open none.toml: No such file"));
 }
 
 }  // namespace

@@ -57,6 +57,22 @@ TEST_F(GenerateTest, TheTextDependsOnTheSeedAlone) {
   EXPECT_EQ(text_of(with({"--device=cuda"}), "tests/tools/generate_on_simt"), text);
 }
 
+TEST_F(GenerateTest, AnyLayoutWritesTheSameText) {
+  const Result trained =
+      run("train", tiny({"--steps=30", "--lr=1e-2", "--n-heads=4", "--out=four"}), folder_);
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  for (const char* sampling : {"--greedy", "--seed=3"}) {
+    const std::string text =
+        generate({"--prompt=line", "--max-new-tokens=100", sampling}, "generate", "four").out;
+    EXPECT_GT(text.size(), 100u);
+    for (const char* tp : {"--tp=2", "--tp=4"}) {
+      const Result found =
+          generate({"--prompt=line", "--max-new-tokens=100", sampling, tp}, "generate", "four");
+      EXPECT_EQ(found.out, text) << tp << " " << sampling << found.err;
+    }
+  }
+}
+
 TEST_F(GenerateTest, SamplingOptionsCount) {
   const auto text = [&](const std::string& option) {
     return text_of({"--prompt=line", "--max-new-tokens=40", option});

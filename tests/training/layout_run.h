@@ -3,18 +3,18 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <string>
 #include <vector>
 
 #include "parallel/launch.h"
 #include "parallel/sharded_parameters.h"
-#include "tests/support/reference.h"
+#include "tests/support/named_tensors.h"
 #include "training/gathered.h"
 
 namespace shardgrad::layout_run {
 
-using Tensors = NamedTensors;
+using reference::expect_close;
+using reference::relative;
+using reference::Tensors;
 
 constexpr std::int64_t kSequences = 8, kTokens = 12;
 
@@ -62,8 +62,6 @@ struct LayoutRun {
   Tensors initial, gradients, parameters;
   std::vector<double> losses, norms;
 };
-
-inline double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
 
 /// What several ranks hold must be the same bits on all of them.
 inline void expect_no_drift(GPTTraining& training) {
@@ -114,14 +112,6 @@ inline LayoutRun train(const RunSettings& settings) {
   run_ranks({std::vector<Device>(settings.layout.world_size(), settings.device), 1},
             [&](Communicator& world) { train_rank(settings, world, run); });
   return run;
-}
-
-/// Tensor by tensor, in the norm; a NaN anywhere fails.
-inline void expect_close(const Tensors& found, const Tensors& expected, double tolerance) {
-  ASSERT_EQ(found.size(), expected.size());
-  for (const auto& [name, tensor] : expected) {
-    EXPECT_LT(reference::relative_difference(found.at(name), tensor), tolerance) << name;
-  }
 }
 
 inline void expect_same_bits(const LayoutRun& found, const LayoutRun& expected) {

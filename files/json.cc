@@ -1,21 +1,20 @@
-#include "checkpoint/json_text.h"
+#include "files/json.h"
 
 #include <cmath>
 #include <set>
 #include <vector>
 
-#include "checkpoint/file.h"
 #include "files/mapped_file.h"
 #include "tensor/error.h"
 
 namespace shardgrad {
 namespace {
 
-constexpr const char* kName = "checkpoint";
+constexpr const char* kName = "read_json";
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kDeepest = 32;
+constexpr std::size_t kDeepest = 64;
 constexpr std::size_t kLongestShown = 60;
 
 const Json& value_in(const Json& object, const char* key, const std::string& path) {
@@ -33,7 +32,7 @@ Json parse_json(std::string_view text, const std::string& path, std::int64_t off
       case Json::parse_event_t::object_start:
       case Json::parse_event_t::array_start:
         require(keys.size() < kDeepest, kName,
-                "{} is nested more than {} deep, in the JSON from offset {}", path, kDeepest,
+                "{} is nested deeper than {} levels, in the JSON from offset {}", path, kDeepest,
                 offset);
         keys.emplace_back();
         break;
@@ -56,18 +55,31 @@ Json parse_json(std::string_view text, const std::string& path, std::int64_t off
   } catch (const Json::parse_error& error) {
     // The library counts bytes from 1.
     const auto place = static_cast<std::int64_t>(error.byte > 0 ? error.byte - 1 : 0);
-    fail(kName, "{} is not valid JSON at offset {}", path, offset + place);
-  } catch (const Json::exception& error) {
+    fail(kName, "{} is not valid JSON at offset {}: {}", path, offset + place, reason_of(error));
+  } catch (const Json::exception& error) {  // a number that no double holds
     fail(kName, "{} holds JSON, from offset {}, that cannot be read: {}", path, offset,
-         error.what());
+         reason_of(error));
   }
 }
 
-Json read_json_object(const std::string& path) {
-  const MappedFile file(path);
-  Json object = parse_json(file.bytes(), path);
-  require(object.is_object(), kName, "{} holds {}; expected a JSON object", path, shown(object));
+std::string reason_of(const Json::exception& error) {
+  const std::string_view text = error.what();
+  for (const std::string_view mark : {"syntax error ", "] "}) {
+    const auto at = text.find(mark);
+    if (at != std::string_view::npos) return std::string(text.substr(at + mark.size()));
+  }
+  return std::string(text);
+}
+
+Json parse_json_object(std::string_view text, const std::string& path, std::int64_t offset) {
+  Json object = parse_json(text, path, offset);
+  require(object.is_object(), kName, "{} holds {} at offset {}; expected a JSON object", path,
+          shown(object), offset);
   return object;
+}
+
+Json read_json_object(const std::string& path) {
+  return parse_json_object(MappedFile(path).bytes(), path);
 }
 
 std::int64_t integer_in(const Json& object, const char* key, const std::string& path,

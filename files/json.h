@@ -13,7 +13,14 @@ namespace shardgrad {
 /// object has twice, and for nesting that is deeper than anything here needs.
 nlohmann::json parse_json(std::string_view text, const std::string& path, std::int64_t offset = 0);
 
-/// As parse_json() of the file `path`, which holds an object.
+/// What the library says about malformed JSON, without its own prefix and position.
+std::string reason_of(const nlohmann::json::exception& error);
+
+/// As parse_json(), of a text that is an object.
+nlohmann::json parse_json_object(std::string_view text, const std::string& path,
+                                 std::int64_t offset = 0);
+
+/// The object that the file `path` holds.
 nlohmann::json read_json_object(const std::string& path);
 
 /// The integer in [minimum, maximum] that `object` has under `key`; see the next function.
