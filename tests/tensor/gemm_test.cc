@@ -26,16 +26,8 @@ struct Sizes {
   std::int64_t m, n, k;
 };
 
-const Sizes kSizes[] = {{1, 1, 1},
-                        {1, 48, 7},
-                        {48, 1, 7},
-                        {7, 5, 1},
-                        {1, 1, 300},
-                        {37, 48, 53},
-                        {257, 1000, 129},
-                        {64, 64, 64},
-                        // Rows of b that collide in the cache, which float32 packs first.
-                        {130, 3072, 131}};
+const Sizes kSizes[] = {{1, 1, 1},   {1, 48, 7},   {48, 1, 7},       {7, 5, 1},
+                        {1, 1, 300}, {37, 48, 53}, {257, 1000, 129}, {64, 64, 64}};
 
 // Whether an operand lies in memory as it is used or transposed, and whether it is all of its
 // memory or a slice.
@@ -111,6 +103,24 @@ TEST_P(GemmTest, Accumulates) {
     kernels::gemm(a, b, Tensor(), sums, /*accumulate=*/true);
     EXPECT_LT(relative_difference(sums, expected), sum_tolerance());
   });
+}
+
+// Rows of b a multiple of 4 KiB apart, which float32 packs first.
+TEST_P(GemmTest, RowsThatCollideInTheCache) {
+  const Tensor a = random_tensor({130, 131}, dtype(), 1);
+  const Tensor b = random_tensor({131, 3072}, dtype(), 2);
+  const Tensor bias = random_tensor({3072}, dtype(), 3);
+  const Matrix product = to_matrix(a) * to_matrix(b);
+  Tensor c = Tensor::full({130, 3072}, std::nan(""), dtype());
+  kernels::gemm(a, b, Tensor(), c, /*accumulate=*/false);
+  EXPECT_LT(relative_difference(c, product), tolerance());
+  kernels::gemm(a, b, bias, c, /*accumulate=*/false);
+  EXPECT_LT(relative_difference(c, Matrix(product.rowwise() + to_matrix(bias).row(0))),
+            tolerance());
+  const Tensor before = random_tensor({130, 3072}, dtype(), 4);
+  Tensor sums = before.clone();
+  kernels::gemm(a, b, Tensor(), sums, /*accumulate=*/true);
+  EXPECT_LT(relative_difference(sums, Matrix(to_matrix(before) + product)), tolerance());
 }
 
 TEST_P(GemmTest, BiasAndGeluAreThoseOfTheirKernels) {
