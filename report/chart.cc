@@ -17,7 +17,7 @@ constexpr std::size_t kMostPoints = 1000;
 constexpr int kMostTicksX = 7, kMostTicksY = 6, kMostTicksLogarithmic = 9;
 
 // Of so few, each is seen.
-constexpr std::size_t kFewPoints = 60;
+constexpr std::size_t kFewPoints = 30;
 
 // The picture is 1000 x 1000, and stretched to its place.
 constexpr double kSize = 1000.0;

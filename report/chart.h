@@ -13,7 +13,7 @@ namespace shardgrad {
 enum class LineStyle {
   Solid,
   Faint,   ///< behind the others, thin: the noise that a smoothed curve is the mean of
-  Dashed,  ///< with a dot at each point, for few of them
+  Dashed,  ///< with a dot at each point where these are few
   Marks,   ///< a short stroke on the lower edge for each point, whatever its y
 };
 

@@ -10,7 +10,7 @@ namespace shardgrad {
 enum class Metric {
   Loss,                   ///< of the step's batch, nats per token
   ValidationLoss,         ///< of held-out data, nats per token; of some steps only
-  LearningRate,           ///
+  LearningRate,           ///< of the step
   GradientNorm,           ///< global, before clipping
   TokensPerSecond,        ///< of the step, all ranks together
   ModelFlopsUtilization,  ///< share of the measured rate of matrix products, 0 to 1
