@@ -12,6 +12,7 @@
 
 #include "tools/metrics_file.h"
 #include "tools/printable_text.h"
+#include "tools/progress_line.h"
 
 namespace shardgrad {
 namespace {
@@ -50,9 +51,12 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"beta2", options.adamw.beta2},
           {"grad_clip", options.adamw.max_gradient_norm},
           {"label_smoothing", options.label_smoothing},
+          {"spike_threshold", options.spike_threshold},
+          {"max_skipped", options.max_skipped},
           {"seed", options.seed},
           {"eval_interval", options.eval_interval},
           {"eval_steps", options.eval_steps},
+          {"sample_interval", options.sample_interval},
           {"sample_tokens", options.sample_tokens},
           {"threads", options.threads},
           {"device", device},
@@ -91,9 +95,6 @@ std::string duration(double seconds) {
   if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
   return fmt::format("{}:{:02} h", total / 3600, total % 3600 / 60);
 }
-
-// A NaN without its sign.
-double shown(double number) { return std::isnan(number) ? std::abs(number) : number; }
 
 // Columns of the terminal, many if it does not tell.
 std::size_t terminal_columns() {
@@ -148,6 +149,7 @@ void RunLog::write(const StepMetrics& metrics) {
   add("grad_norm", metrics.gradient_norm);
   add("tokens_per_second", metrics.tokens_per_second);
   if (metrics.skipped_steps > 0) line["skipped_steps"] = metrics.skipped_steps;
+  if (metrics.spiked_steps > 0) line["spiked_steps"] = metrics.spiked_steps;
   if (metrics.validation_loss) add("val_loss", *metrics.validation_loss);
   if (metrics.model_flops_utilization) add("mfu", *metrics.model_flops_utilization);
   write_and_flush(line.dump() + "\n", metrics_.get(), metrics_path_);
@@ -164,17 +166,14 @@ void RunLog::show(const StepMetrics& metrics) {
   }
   last_shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const std::string skipped =
-      metrics.skipped_steps > 0 ? fmt::format("  skipped {}", metrics.skipped_steps) : "";
-  std::string text = fmt::format(
-      "step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}", metrics.step,
-      std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
-      shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
+  const std::string time =
       last ? "took " + duration(elapsed)
-           : "ETA " +
-                 duration(elapsed / (metrics.step - first_step_) * (total_steps_ - metrics.step)));
+           : "ETA " + duration(elapsed / static_cast<double>(metrics.step - first_step_) *
+                               static_cast<double>(total_steps_ - metrics.step));
   // A line that wraps cannot be updated in place.
-  if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
+  const std::string text = terminal_
+                               ? progress_line(metrics, total_steps_, time, terminal_columns() - 1)
+                               : progress_line(metrics, total_steps_, time);
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
   line_open_ = terminal_;
   std::fflush(stdout);
