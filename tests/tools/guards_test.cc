@@ -124,7 +124,8 @@ TEST_F(GuardsTest, DivergenceNamesACheckpointThatWorks) {
   const std::regex pattern("from the last good checkpoint: (--resume=\\S+) --lr=\\S+ (.*)\n");
   ASSERT_TRUE(std::regex_search(result.err, found, pattern)) << result.err;
   EXPECT_THAT(found[1].str(), HasSubstr("out/checkpoints/step-000004"));
-  EXPECT_EQ(found[2].str(), "--grad-clip=1 --out=out-again");
+  EXPECT_THAT(found[2].str(), ::testing::StartsWith("--grad-clip=1 --out="));
+  EXPECT_THAT(found[2].str(), ::testing::EndsWith("/out-again"));
   const Result again =
       run("train", {found[1].str(), "--lr=1e-3", "--grad-clip=1", "--out=out-again", "--steps=6"},
           folder_);
