@@ -139,7 +139,7 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
   integer("Run", "--eval-interval", options.eval_interval, 1, "Steps between validations");
   integer("Run", "--eval-steps", options.eval_steps, 1, "Batches of a validation");
   integer("Run", "--sample-tokens", options.sample_tokens, 0,
-          "Length of the sample at the end, of which earlier ones are the beginning; 0: none");
+          "Length of the sample at the end; 0: no samples at all");
   app.add_option("--sample-interval", dependent.sample_interval,
                  "Steps between short samples, of 80 tokens; 0: only the one at the end (default: "
                  "as --eval-interval)")

@@ -29,8 +29,8 @@ TrainingMemory training_memory(GPTTraining& training, const TrainingLayout& layo
 /// Korthikanti et al. do (arXiv:2205.05198, section 4), for what is kept here: attention keeps no
 /// T x T matrices, a GELU its input alone, dropout nothing. The workspace is what the larger of two
 /// moments needs: the backward pass of the head, with the logits' gradient in place of the logits,
-/// or that of a block. What the allocator adds by rounding, and the scratch memory of matrix
-/// products, is not counted.
+/// or that of a block. What the allocator adds by rounding, up to an eighth of a tensor, and
+/// the scratch memory of matrix products are not counted.
 TrainingMemory estimated_step_memory(const GPTConfig& config, const TrainingLayout& layout,
                                      const BatchShape& batch, DType dtype);
 
