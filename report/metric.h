@@ -15,9 +15,10 @@ enum class Metric {
   TokensPerSecond,        ///< of the step, all ranks together
   ModelFlopsUtilization,  ///< share of the measured rate of matrix products, 0 to 1
   SkippedSteps,           ///< so far; not recorded before there is one
+  SpikedSteps,            ///< of those, the ones whose loss or gradient was a spike
 };
 
-constexpr std::size_t kMetricCount = 7;
+constexpr std::size_t kMetricCount = 8;
 
 /// The names of a metric.
 struct MetricNames {
@@ -34,6 +35,7 @@ constexpr std::array<MetricNames, kMetricCount> kMetricNames{{
     {"tokens_per_second", "tokens_per_second"},
     {"mfu", "model_flops_utilization"},
     {"skipped_steps", "skipped_steps"},
+    {"spiked_steps", "spiked_steps"},
 }};
 
 constexpr std::size_t index_of(Metric metric) { return static_cast<std::size_t>(metric); }

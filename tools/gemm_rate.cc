@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 
 #include "tensor/allocator.h"
@@ -52,6 +53,15 @@ double gemm_flops_per_second(Communicator& world, DType dtype, Device device, st
   world.barrier();
   const double n = static_cast<double>(size);
   return world.world_size() * 2.0 * n * n * n / best;
+}
+
+std::int64_t quick_gemm_size(Device device, double flops, int ranks, int repeats) {
+  constexpr double kShare = 0.01;
+  constexpr std::int64_t kLeast = 512, kStep = 64;
+  const std::int64_t most = device.type == DeviceType::Cuda ? large_gemm_size(device) : 1024;
+  const double affordable = std::cbrt(kShare * flops / (2.0 * ranks * repeats));
+  if (affordable < kLeast) return 0;
+  return std::min(most, static_cast<std::int64_t>(affordable) / kStep * kStep);
 }
 
 std::int64_t large_gemm_size(Device device) {

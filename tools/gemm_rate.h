@@ -21,7 +21,12 @@ double step_flops(const GPTConfig& config, std::int64_t sequences, std::int64_t 
 double gemm_flops_per_second(Communicator& world, DType dtype, Device device, std::int64_t size,
                              int repeats);
 
-/// Sizes for gemm_flops_per_second() at which a product is limited by arithmetic alone.
+/// A size at which a product is limited by arithmetic alone.
 std::int64_t large_gemm_size(Device device);
+
+/// The size for a measurement of `repeats` products on each of `ranks` ranks that is not noticed:
+/// of at most a hundredth of the `flops` of what follows it, and of some tenths of a second. 0 when
+/// such products would be too small to show what the machine can do.
+std::int64_t quick_gemm_size(Device device, double flops, int ranks, int repeats);
 
 }  // namespace shardgrad

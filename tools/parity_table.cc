@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "tools/size_text.h"
+
 namespace shardgrad {
 namespace {
 
@@ -18,18 +20,6 @@ std::string rule(int columns) {
   std::string line;
   for (int i = 0; i < columns; ++i) line += "─";
   return line;
-}
-
-// "12.3 kB", "4.56 MB".
-std::string size_text(double bytes) {
-  const char* const units[] = {"B", "kB", "MB", "GB", "TB"};
-  int unit = 0;
-  while (bytes >= 1000.0 && unit < 4) {
-    bytes /= 1000.0;
-    ++unit;
-  }
-  if (unit == 0) return fmt::format("{:.0f} B", bytes);
-  return fmt::format("{:.{}f} {}", bytes, bytes < 10.0 ? 2 : bytes < 100.0 ? 1 : 0, units[unit]);
 }
 
 void print_collective(const std::string& layout, int width, const char* group, const char* name,

@@ -4,6 +4,22 @@
 
 namespace shardgrad {
 
+namespace {
+
+// The tokenizer's files, to be put beside the model. Of token files that come without a tokenizer,
+// those beside the model that the run starts from.
+CompanionFiles tokenizer_files(const TrainOptions& options) {
+  const std::string& tokenizer = options.data.tokenizer;
+  if (!tokenizer.empty())
+    return tokenizer == "bytes" ? CompanionFiles() : companion_files(tokenizer);
+  if (!options.data.is_tokens()) return {};
+  const CheckpointOptions& start = options.checkpoints;
+  const std::string& model = start.resume.empty() ? start.init : start.resume;
+  return model.empty() ? CompanionFiles() : companion_files(model);
+}
+
+}  // namespace
+
 void check_start(const TrainOptions& options) {
   const CheckpointOptions& checkpoints = options.checkpoints;
   if (!checkpoints.resume.empty()) {
@@ -23,7 +39,10 @@ void check_start(const TrainOptions& options) {
 
 RunCheckpoints::RunCheckpoints(const TrainOptions& options, GPTTraining& training,
                                const std::string& settings)
-    : options_(options), training_(training), settings_(settings) {}
+    : options_(options),
+      training_(training),
+      settings_(settings),
+      tokenizer_(tokenizer_files(options)) {}
 
 TrainerState RunCheckpoints::start() {
   const CheckpointOptions& options = options_.checkpoints;
@@ -53,7 +72,9 @@ bool RunCheckpoints::after_step(TrainerState state) {
   if (options.save && (last || due)) {
     state.arguments = options.arguments;
     state.settings = nlohmann::ordered_json::parse(settings_);
-    saved_ = save_checkpoint(training_, state, checkpoints_folder(options_.out), options.keep);
+    // While steps are skipped, the older ones may be what the run has to go back to.
+    const std::int64_t keep = state.skipped_in_a_row > 0 ? 0 : options.keep;
+    saved_ = save_checkpoint(training_, state, checkpoints_folder(options_.out), keep, tokenizer_);
   }
   return stop;
 }

@@ -34,6 +34,7 @@ class RunCheckpoints {
   const TrainOptions& options_;
   GPTTraining& training_;
   std::string settings_;
+  CompanionFiles tokenizer_;
   std::string saved_;
 };
 

@@ -13,6 +13,7 @@
 #include "report/page.h"
 #include "tools/metrics_file.h"
 #include "tools/printable_text.h"
+#include "tools/progress_line.h"
 
 namespace shardgrad {
 namespace {
@@ -56,17 +57,17 @@ nlohmann::ordered_json to_json(const TrainOptions& options, const std::string& d
           {"beta2", options.adamw.beta2},
           {"grad_clip", options.adamw.max_gradient_norm},
           {"label_smoothing", options.label_smoothing},
+          {"spike_threshold", options.spike_threshold},
+          {"max_skipped", options.max_skipped},
           {"seed", options.seed},
           {"eval_interval", options.eval_interval},
           {"eval_steps", options.eval_steps},
+          {"sample_interval", options.sample_interval},
           {"sample_tokens", options.sample_tokens},
           {"threads", options.threads},
           {"device", device},
           {"tf32", options.device.tf32}};
 }
-
-// A NaN without its sign.
-double shown(double number) { return std::isnan(number) ? std::abs(number) : number; }
 
 // Columns of the terminal, many if it does not tell.
 std::size_t terminal_columns() {
@@ -148,6 +149,10 @@ void RunLog::write(const StepMetrics& metrics) {
     add(Metric::SkippedSteps, static_cast<double>(metrics.skipped_steps));
     line[names_of(Metric::SkippedSteps).key] = metrics.skipped_steps;  // without a decimal point
   }
+  if (metrics.spiked_steps > 0) {
+    add(Metric::SpikedSteps, static_cast<double>(metrics.spiked_steps));
+    line[names_of(Metric::SpikedSteps).key] = metrics.spiked_steps;
+  }
   if (metrics.validation_loss) add(Metric::ValidationLoss, *metrics.validation_loss);
   if (metrics.model_flops_utilization) {
     add(Metric::ModelFlopsUtilization, *metrics.model_flops_utilization);
@@ -188,17 +193,14 @@ void RunLog::show(const StepMetrics& metrics) {
   }
   last_shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const std::string skipped =
-      metrics.skipped_steps > 0 ? fmt::format("  skipped {}", metrics.skipped_steps) : "";
-  std::string text = fmt::format(
-      "step {:>{}}/{}  loss {:.4f}  lr {:.1e}  norm {:.3f}{}  {:.0f} tokens/s  {}", metrics.step,
-      std::to_string(total_steps_).size(), total_steps_, shown(metrics.loss), metrics.learning_rate,
-      shown(metrics.gradient_norm), skipped, metrics.tokens_per_second,
+  const std::string time =
       last ? "took " + duration_text(elapsed)
-           : "ETA " + duration_text(elapsed / (metrics.step - first_step_) *
-                                    (total_steps_ - metrics.step)));
+           : "ETA " + duration_text(elapsed / static_cast<double>(metrics.step - first_step_) *
+                                    static_cast<double>(total_steps_ - metrics.step));
   // A line that wraps cannot be updated in place.
-  if (terminal_) text.resize(std::min(text.size(), terminal_columns() - 1));
+  const std::string text = terminal_
+                               ? progress_line(metrics, total_steps_, time, terminal_columns() - 1)
+                               : progress_line(metrics, total_steps_, time);
   fmt::print("{}{}{}", terminal_ ? "\r\033[K" : "", text, terminal_ ? "" : "\n");
   line_open_ = terminal_;
   std::fflush(stdout);

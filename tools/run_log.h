@@ -20,7 +20,8 @@ struct StepMetrics {
   double learning_rate = 0.0;
   double gradient_norm = 0.0;  ///< global, before clipping
   double tokens_per_second = 0.0;
-  std::int64_t skipped_steps = 0;         ///< so far: steps whose gradients were not finite
+  std::int64_t skipped_steps = 0;         ///< so far, those that changed no parameter
+  std::int64_t spiked_steps = 0;          ///< of them, the ones that were spikes
   std::optional<double> validation_loss;  ///< nats per token
   /// Share of the measured rate of matrix products that the step made, 0 to 1.
   std::optional<double> model_flops_utilization;

@@ -24,7 +24,7 @@ struct ModelChanges {
 
 // Options whose default depends on others.
 struct Dependent {
-  std::optional<std::int64_t> seq_len, warmup_steps;
+  std::optional<std::int64_t> seq_len, warmup_steps, sample_interval;
   std::optional<double> lr, min_lr;
   std::optional<std::int64_t> decay_steps;
 };
@@ -99,6 +99,13 @@ void add_optimizer_options(CLI::App& app, TrainOptions& options, Dependent& depe
        "Largest global gradient norm; 0: no clipping");
   real("--label-smoothing", options.label_smoothing, fraction(),
        "Share of the target's probability that is spread over the vocabulary, in [0, 1)");
+  real("--spike-threshold", options.spike_threshold, not_negative(),
+       "Skip a step whose loss or gradient norm is so many standard deviations above the mean of "
+       "the last 128 steps; 6 is usual. 0: only steps whose gradients are not finite");
+  app.add_option("--max-skipped", options.max_skipped, "Steps skipped in a row that end the run")
+      ->check(at_least(1))
+      ->capture_default_str()
+      ->group("Optimizer");
 }
 
 void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent) {
@@ -132,7 +139,12 @@ void add_run_options(CLI::App& app, TrainOptions& options, Dependent& dependent)
   integer("Run", "--eval-interval", options.eval_interval, 1, "Steps between validations");
   integer("Run", "--eval-steps", options.eval_steps, 1, "Batches of a validation");
   integer("Run", "--sample-tokens", options.sample_tokens, 0,
-          "Length of the sample at the end; 0: none");
+          "Length of the sample at the end; 0: no samples at all");
+  app.add_option("--sample-interval", dependent.sample_interval,
+                 "Steps between short samples, of 80 tokens; 0: only the one at the end (default: "
+                 "as --eval-interval)")
+      ->check(at_least(0))
+      ->group("Run");
   app.add_flag("--tensorboard,!--no-tensorboard", options.tensorboard,
                "Whether to write OUT/tensorboard, which TensorBoard follows (default: yes)")
       ->group("Run");
@@ -166,6 +178,7 @@ void apply_dependent(const Dependent& given, TrainOptions& options) {
   options.schedule.warmup_steps =
       given.warmup_steps.value_or(std::min<std::int64_t>(100, options.steps / 10));
   options.schedule.total_steps = options.steps;
+  options.sample_interval = given.sample_interval.value_or(options.eval_interval);
   options.schedule.decay_steps = given.decay_steps.value_or(options.steps / 10);
 }
 
@@ -214,7 +227,8 @@ std::map<std::string, std::string> resolved(const TrainOptions& options) {
           {"lr", fmt::format("{}", options.schedule.peak)},
           {"min-lr", fmt::format("{}", options.schedule.minimum)},
           {"warmup-steps", std::to_string(options.schedule.warmup_steps)},
-          {"decay-steps", std::to_string(options.schedule.decay_steps)}};
+          {"decay-steps", std::to_string(options.schedule.decay_steps)},
+          {"sample-interval", std::to_string(options.sample_interval)}};
 }
 
 std::string dated_folder() {

@@ -33,15 +33,18 @@ struct TrainOptions {
   LearningRateSchedule schedule;  ///< its defaults depend on the preset and on the steps
   AdamWOptions adamw;             ///< as AdamW's own, but clipping at 1.0
   double label_smoothing = 0.0;
+  double spike_threshold = 0.0;   ///< see spike_limits()
+  std::int64_t max_skipped = 10;  ///< skipped steps in a row that end the run
   std::uint64_t seed = 1234;
 
-  std::int64_t eval_interval = 250;  ///< steps between evaluations
-  std::int64_t eval_steps = 20;      ///< batches of an evaluation
-  std::int64_t sample_tokens = 500;  ///< length of the sample at the end; 0: none
-  bool tensorboard = true;           ///< whether to write event files for TensorBoard
-  bool report = true;                ///< whether to write OUT/report.html
-  std::string config;                ///< of OUT/run.toml, which --config takes
-  std::string out;                   ///< folder for metrics.jsonl, config.json and checkpoints
+  std::int64_t eval_interval = 250;    ///< steps between evaluations
+  std::int64_t eval_steps = 20;        ///< batches of an evaluation
+  std::int64_t sample_interval = 250;  ///< steps between short samples; 0: none but at the end
+  std::int64_t sample_tokens = 500;    ///< length of the sample at the end; 0: no sample at all
+  bool tensorboard = true;             ///< whether to write event files for TensorBoard
+  bool report = true;                  ///< whether to write OUT/report.html
+  std::string config;                  ///< of OUT/run.toml, which --config takes
+  std::string out;                     ///< folder for metrics.jsonl, config.json and checkpoints
   CheckpointOptions checkpoints;
 };
 

@@ -52,10 +52,11 @@ GPTTraining::GPTTraining(const GPTConfig& config, const TrainingLayout& layout, 
   initialize_parameters(model_, settings.seed);
 }
 
-StepOutcome GPTTraining::step(const TrainingStep& step, const BatchSource& batch) {
+StepOutcome GPTTraining::step(const TrainingStep& step, const BatchSource& batch,
+                              const StepLimits& limits) {
   Communicator& tensor_parallel = mesh_.tensor_parallel();
   StepOutcome outcome;
-  outcome.limits = step.limits;
+  outcome.limits = limits;
   outcome.loss = forward_and_backward(step, batch);
   data_parallel_.finish_gradients();
   sum_partial_gradients(parameters_, tensor_parallel, data_parallel_.owned());

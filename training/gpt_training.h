@@ -37,7 +37,6 @@ struct TrainingStep {
   double learning_rate = 0.0;
   std::int64_t sequences = 1;      ///< of the whole batch, over all ranks and micro-batches
   std::int64_t micro_batches = 1;  ///< that the batch is split into, to save memory
-  StepLimits limits;               ///< beyond either the step is skipped
 };
 
 /// What came of a step, on every rank alike; on the device, which need not be done. See
@@ -67,10 +66,11 @@ class GPTTraining {
 
   /// Computes the gradients of the step's batch, and updates the parameters by them: forward and
   /// backward passes, their sum over the ranks, clipping by the global norm, AdamW. A step whose
-  /// gradients are not finite, or whose loss or gradient norm is beyond the step's limits, changes
+  /// gradients are not finite, or whose loss or gradient norm is beyond `limits`, changes
   /// nothing on any rank. Nothing waits for the device.
   /// @throws Error unless dp x micro_batches divides the sequences.
-  StepOutcome step(const TrainingStep& step, const BatchSource& batch);
+  StepOutcome step(const TrainingStep& step, const BatchSource& batch,
+                   const StepLimits& limits = {});
 
   /// Waits for the step's end. Called once after each step(), before the next.
   StepNumbers numbers(const StepOutcome& outcome);

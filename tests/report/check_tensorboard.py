@@ -16,7 +16,8 @@ import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 TAGS = {"loss": "loss/train", "val_loss": "loss/validation", "lr": "learning_rate", "grad_norm": "gradient_norm",
-        "tokens_per_second": "tokens_per_second", "mfu": "model_flops_utilization", "skipped_steps": "skipped_steps"}
+        "tokens_per_second": "tokens_per_second", "mfu": "model_flops_utilization", "skipped_steps": "skipped_steps",
+        "spiked_steps": "spiked_steps"}
 
 
 def lines_of(path):

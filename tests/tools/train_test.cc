@@ -130,8 +130,8 @@ TEST_F(TrainTest, PrintsWholeLines) {
       "\nA sample after step 4, continuing the first bytes of the held-out text:\n";
   EXPECT_THAT(last_.out, HasSubstr(title));
   const std::vector<std::string> samples = lines(content(folder_ + "/out/samples.jsonl"));
-  ASSERT_EQ(samples.size(), 1u);
-  const json sample = json::parse(samples[0]);
+  ASSERT_EQ(samples.size(), 2u) << "with each validation";
+  const json sample = json::parse(samples[1]);
   EXPECT_EQ(sample["step"], 4);
   EXPECT_THAT(last_.out, HasSubstr(title + sample["text"].get<std::string>() + "\n"));
   EXPECT_THAT(last_.out,
@@ -141,6 +141,31 @@ TEST_F(TrainTest, PrintsWholeLines) {
   metrics({"--sample-tokens=0"});
   EXPECT_THAT(last_.out, Not(HasSubstr("A sample")));
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/out/samples.jsonl"));
+}
+
+TEST_F(TrainTest, SaysWhereTheMemoryGoes) {
+  metrics({});
+  for (const char* kind :
+       {"memory   weights ", "gradients ", "optimizer ", "activations ", "workspace "}) {
+    EXPECT_LT(last_.out.find(kind), last_.out.find("step 1/4")) << kind;
+  }
+  EXPECT_THAT(last_.out, HasSubstr("\nstep 1  memory "));
+  EXPECT_EQ(last_.out.find("\nspeed "), std::string::npos) << "too short to measure it";
+}
+
+// A run of some hundred GFLOP is worth a measurement of what the machine can do.
+TEST_F(TrainTest, SaysWhatShareOfTheGemmRateItMakes) {
+  std::filesystem::remove_all(folder_ + "/out");
+  const Result result = run("train",
+                            {"--data=text.txt", "--steps=24", "--eval-interval=24", "--threads=1",
+                             "--eval-steps=1", "--sample-tokens=0", "--no-save", "--out=out"},
+                            folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nspeed "));
+  EXPECT_THAT(result.out, HasSubstr(" % of GEMM peak"));
+  const std::vector<std::string> steps = lines(content(folder_ + "/out/metrics.jsonl"));
+  ASSERT_EQ(steps.size(), 24u);
+  for (const std::string& step : steps) EXPECT_GT(json::parse(step)["mfu"], 0.0);
 }
 
 TEST_F(TrainTest, UpdatesInPlaceOnATerminal) {

@@ -56,15 +56,11 @@ GuardedRun train_guarded(const RunSettings& settings, const StepLimits& limits) 
       if (world.rank() == 0) all = std::move(whole);
     };
     for (int step = 0; step < 5; ++step) {
-      TrainingStep now{step, 1e-2, kSequences, settings.micro_batches};
-      if (step == kGuarded) {
-        now.limits = limits;
-        keep(run.before);
-      }
-      const StepNumbers numbers =
-          training.numbers(training.step(now, [&](std::int64_t first, std::int64_t count) {
-            return batch_of(step, first, count);
-          }));
+      if (step == kGuarded) keep(run.before);
+      const StepNumbers numbers = training.numbers(training.step(
+          {step, 1e-2, kSequences, settings.micro_batches},
+          [&](std::int64_t first, std::int64_t count) { return batch_of(step, first, count); },
+          step == kGuarded ? limits : StepLimits()));
       if (step == kGuarded) keep(run.after);
       expect_no_drift(training);
       if (world.rank() == 0) run.numbers.push_back(numbers);
