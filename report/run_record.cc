@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "data/file.h"
-#include "data/json.h"
+#include "files/json.h"
 #include "tensor/error.h"
 
 namespace shardgrad {

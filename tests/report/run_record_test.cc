@@ -83,8 +83,8 @@ TEST_F(RunRecordTest, WhatIsMalformedIsAnErrorWithItsLine) {
   const auto error = [&](const std::string& line) {
     return error_with("metrics.jsonl", good + line + "\n" + "{\"step\":9}\n");
   };
-  EXPECT_THAT(error("{\"step\":5,"), HasSubstr(place + " is not JSON at offset"));
-  EXPECT_THAT(error(""), HasSubstr(place + " is not JSON"));
+  EXPECT_THAT(error("{\"step\":5,"), HasSubstr(place + " is not valid JSON at offset"));
+  EXPECT_THAT(error(""), HasSubstr(place + " is not valid JSON"));
   EXPECT_THAT(error("[5]"), HasSubstr(place + " is no object with a \"step\""));
   EXPECT_THAT(error("{\"loss\":5}"), HasSubstr(place + " is no object with a \"step\""));
   EXPECT_THAT(error("{\"step\":5.5}"), HasSubstr(place + " is no object with a \"step\""));
@@ -93,7 +93,7 @@ TEST_F(RunRecordTest, WhatIsMalformedIsAnErrorWithItsLine) {
   EXPECT_THAT(error("{\"step\":5,\"loss\":\"x\"}"),
               HasSubstr(place + " has a \"loss\" that is no number"));
   EXPECT_THAT(error("{\"step\":5,\"loss\":1e999}"),
-              HasSubstr(place + " holds what cannot be read"));
+              HasSubstr(place + " holds JSON, from offset 0, that cannot be read"));
 }
 
 TEST_F(RunRecordTest, OtherFilesLikewise) {
@@ -103,7 +103,7 @@ TEST_F(RunRecordTest, OtherFilesLikewise) {
       error_with("samples.jsonl", "{\"step\":2,\"text\":\"\"}\n{\"step\":1,\"text\":\"\"}\n"),
       HasSubstr("samples.jsonl is of step 1, after one of step 2"));
   EXPECT_THAT(error_with("config.json", "[]"), HasSubstr("config.json is no object of settings"));
-  EXPECT_THAT(error_with("config.json", "{"), HasSubstr("config.json is not JSON at offset"));
+  EXPECT_THAT(error_with("config.json", "{"), HasSubstr("config.json is not valid JSON at offset"));
   fs::remove(folder_ + "/config.json");
   EXPECT_THAT(error_of([&] { read_run_record(folder_); }),
               HasSubstr("cannot open " + folder_ + "/config.json: No such file"));

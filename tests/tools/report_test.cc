@@ -196,7 +196,7 @@ TEST_F(ReportTest, WhatIsNoRunIsAnError) {
                "cannot write no/such/place.html.partial: No such file");
   std::ofstream(path("out/metrics.jsonl"), std::ios::app) << "{\"step\": 5, oops}\n";
   expect_error(run("report", {"out"}, folder_), "report",
-               "line 5 of out/metrics.jsonl is not JSON");
+               "line 5 of out/metrics.jsonl is not valid JSON");
   expect_error(run("train", {"--resume=out", "--steps=6"}, folder_), "train",
                "/out/metrics.jsonl is no object with a \"step\"");
   write("empty", "");
