@@ -68,7 +68,8 @@ TEST(BpeFiles, BrokenVocabulary) {
   EXPECT_THAT(message(""), HasSubstr("v.json is not valid JSON at offset 0: "));
   EXPECT_THAT(message("{\"a\": }"), HasSubstr("v.json is not valid JSON at offset 6: "));
   EXPECT_THAT(message(std::string(100000, '[')), HasSubstr("v.json is nested deeper than 64"));
-  EXPECT_THAT(message("9e9999"), HasSubstr("v.json holds JSON, from offset 0, that cannot be read: number overflow"));
+  EXPECT_THAT(message("9e9999"),
+              HasSubstr("v.json holds JSON, from offset 0, that cannot be read: number overflow"));
   EXPECT_THAT(message("[]"), HasSubstr("v.json: the vocabulary is array; expected an object"));
   EXPECT_THAT(message("{}"), HasSubstr("byte 0x00 has no token; expected \"\xc4\x80\""));
   json one_less = bytes();
