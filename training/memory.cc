@@ -44,13 +44,13 @@ struct TokenBytes {
   // The backward pass of the head, the last norm still kept.
   double head() const { return norm() + vocabulary + crossing() + 3.0 * statistic; }
 
-  // That of a block: the stream's gradient; within the feed-forward layer the
-  // GELU's output, computed again, and its gradient, or the gradients of the
-  // GELU's and the layer's input; within attention those of its output, q, k
-  // and v.
+  // That of a block: the stream's gradient; within the feed-forward layer the GELU's output,
+  // computed again, and its gradient, or the gradients of the GELU's and the layer's input; within
+  // attention those of its output, q, k and v, when what the feed-forward layer kept is gone.
   double block_backward() const {
     const double feed_forward = d_ff + std::max(d_ff, crossing());
-    const double attention = 3.0 * d_model / ranks + std::max(d_model / ranks, crossing());
+    const double attention =
+        3.0 * d_model / ranks + std::max(d_model / ranks, crossing()) - norm() - d_ff;
     return stream() + (sliced ? d_model : 0.0) + std::max(feed_forward, attention);
   }
 
