@@ -68,10 +68,11 @@ void print_result(const BenchCase& task, const BenchResult& result) {
   const StepTimes step = result.median();
   const double rate = result.flops / step.total;
   const double tokens = static_cast<double>(task.batch_size * task.seq_len);
+  fmt::print("device      {}, {}\n", result.device, dtype_text(task));
   fmt::print("model       {}: {:.1f} M parameters; {} x {} tokens a step, dropout {}\n", task.name,
              static_cast<double>(result.parameters) / 1e6, task.batch_size, task.seq_len,
              task.model.dropout);
-  fmt::print("layout      {}, {}\n", layout_text(task, result), dtype_text(task));
+  fmt::print("layout      {}\n", layout_text(task, result));
   fmt::print("step        {:.1f} ms (median of {}), {:.1f} tokens/s\n", step.total * 1e3,
              result.steps.size(), tokens / step.total);
   fmt::print(
@@ -114,6 +115,7 @@ nlohmann::ordered_json to_json(const BenchCase& task, const BenchResult& result)
                           {"bytes", operation.cost.bytes}});
   }
   return {{"model", task.name},
+          {"device", result.device},
           {"parameters", result.parameters},
           {"batch_size", task.batch_size},
           {"seq_len", task.seq_len},

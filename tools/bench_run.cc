@@ -171,6 +171,7 @@ BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
   task.layout.validate(task.model, task.batch_size, task.seq_len, 1);
   const std::vector<Device> devices = devices_of_ranks(task.device, world_size, processes);
   BenchResult result;
+  result.device = describe(devices);
   processes.run_ranks({devices, task.threads}, [&](Communicator& world) {
     run_rank(task, warmup, steps, devices[world.rank()], world, result);
   });

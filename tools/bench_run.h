@@ -29,6 +29,7 @@ struct StepTimes {
 
 /// What came of it, on rank 0. Rates are those of all ranks together.
 struct BenchResult {
+  std::string device;  ///< "cpu", "NVIDIA H100 80GB HBM3, shared by 2 ranks"
   std::vector<StepTimes> steps;
   std::vector<OperationSummary> operations;  ///< of rank 0 in one step, medians
   std::int64_t parameters = 0;

@@ -1,4 +1,6 @@
 // --help, forward_tp and bench, and how a sample is shown.
+#include <nlohmann/json.hpp>
+
 #include "tests/tools/run_program.h"
 
 namespace shardgrad::tool_testing {
@@ -6,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 
 class ProgramsTest : public ToolTest {};
 
@@ -79,6 +82,35 @@ TEST_F(ProgramsTest, ForwardTpAgreesAtEveryLayout) {
   }
 }
 
+TEST_F(ProgramsTest, BenchWritesItsNumbers) {
+  const Result result = run("bench",
+                            {"--preset=nano", "--n-layers=2", "--batch-size=2", "--seq-len=32",
+                             "--steps=3", "--warmup=1", "--json=bench.json"},
+                            folder_);
+  EXPECT_EQ(result.status, 0) << result.err;
+  const nlohmann::json file = nlohmann::json::parse(content(folder_ + "/bench.json"));
+  ASSERT_EQ(file["results"].size(), 1u);
+  const nlohmann::json& numbers = file["results"][0];
+  EXPECT_EQ(numbers["steps"].size(), 3u);
+  std::vector<double> steps = numbers["steps"];
+  std::sort(steps.begin(), steps.end());
+  EXPECT_EQ(numbers["step_seconds"], steps[1]) << "the median";
+  EXPECT_EQ(numbers["tokens_per_second"], 64.0 / steps[1]);
+  double flops = 0.0;
+  for (const nlohmann::json& operation : numbers["operations"]) {
+    const std::string name = operation["name"];
+    if (name.rfind("gemm", 0) == 0) flops += operation["flops"].get<double>();
+  }
+  // Two blocks of 12 d_model^2 weights and a head of 256 d_model, for 64 tokens.
+  EXPECT_EQ(flops, 6.0 * (2 * 12 * 128 * 128 + 256 * 128) * 64);
+}
+
+TEST_F(ProgramsTest, BenchSuiteChoosesItsShapes) {
+  const Result result = run("bench", {"--suite", "--tp=2"}, folder_);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, HasSubstr("--suite chooses --tp itself"));
+}
+
 TEST_F(ProgramsTest, BenchReports) {
   const Result result = run(
       "bench", {"--preset=nano", "--batch-size=2", "--seq-len=32", "--steps=2", "--tp=2"}, folder_);
@@ -86,8 +118,12 @@ TEST_F(ProgramsTest, BenchReports) {
   std::vector<std::string> labels;
   for (const std::string& line : lines(result.out))
     labels.push_back(line.substr(0, line.find(' ')));
-  EXPECT_THAT(labels, ElementsAre("machine", "device", "model", "layout", "step", "rate", "phases",
-                                  "memory"));
+  ASSERT_GT(labels.size(), 8u);
+  EXPECT_THAT(
+      std::vector<std::string>(labels.begin(), labels.begin() + 8),
+      ElementsAre("machine", "device", "model", "layout", "step", "rate", "phases", "memory"));
+  EXPECT_THAT(labels, IsSupersetOf({"gemm", "attention_forward", "attention_backward", "adamw",
+                                    "all_reduce", "between"}));
   EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
 }
 
