@@ -38,7 +38,9 @@ TEST_F(TrainTest, ProcessesTrainAsThreadsDo) {
   EXPECT_EQ(metrics(folder_ + "/processes"), metrics(folder_ + "/threads"));
   // One process prints, in whole lines.
   EXPECT_EQ(count_of(processes.out, "step 5  validation loss "), 1) << processes.out;
-  EXPECT_EQ(count_of(processes.out, "A sample after step "), 1);
+  EXPECT_EQ(count_of(processes.out, "A sample after step 4"), 1);
+  EXPECT_EQ(count_of(processes.out, "A sample after step "),
+            count_of(threads.out, "A sample after step "));
   EXPECT_EQ(count_of(processes.out, "wrote processes/config.json"), 1);
   EXPECT_EQ(processes.out.find('\r'), std::string::npos);
 }
