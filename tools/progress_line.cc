@@ -64,7 +64,9 @@ std::string progress_line(const StepMetrics& metrics, std::int64_t total_steps,
     const std::size_t taken = numbers.size() + 2 + 2 + time.size();
     if (taken + kLeastBar > columns) continue;
     const double done = static_cast<double>(metrics.step) / static_cast<double>(total_steps);
-    return numbers + "  " + bar(done, std::min(columns - taken, kWidestBar)) + "  " + time;
+    // In steps, or it would grow and shrink with the digits beside it.
+    const std::size_t width = std::min(columns - taken, kWidestBar) / kLeastBar * kLeastBar;
+    return numbers + "  " + bar(done, width) + "  " + time;
   }
   return (candidates.back() + "  " + time).substr(0, columns);
 }

@@ -41,9 +41,9 @@ TEST(ProgressLine, OfAnyLengthHasEveryNumber) {
 
 TEST(ProgressLine, OnATerminalFitsAndShowsHowFarItIs) {
   EXPECT_EQ(progress_line(metrics(), 1400, "ETA 39 s", 60),
-            "step  700/1400  loss 1.2046  ━━━━━━━━━━━──────────  ETA 39 s");
+            "step  700/1400  loss 1.2046  ━━━━━━━━────────  ETA 39 s");
   EXPECT_EQ(progress_line(metrics(), 1400, "ETA 39 s", 79),
-            "step  700/1400  loss 1.2046  20261 tokens/s (71 %)  ━━━━━━━━━────────  ETA 39 s");
+            "step  700/1400  loss 1.2046  20261 tokens/s (71 %)  ━━━━━━━━────────  ETA 39 s");
   EXPECT_EQ(progress_line(metrics(), 1400, "ETA 39 s", 200),
             "step  700/1400  loss 1.2046  lr 1.2e-03  norm 0.609  20261 tokens/s (71 %)  "
             "━━━━━━━━━━━━────────────  ETA 39 s");
