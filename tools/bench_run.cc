@@ -114,12 +114,6 @@ class BenchRank {
   std::int64_t steps_ = 0;
 };
 
-// Ranks of this process that share a device share its allocator.
-std::int64_t ranks_sharing(const std::vector<Device>& devices, const Processes& processes) {
-  if (processes.place().launched_by_mpi) return 1;
-  return std::count(devices.begin(), devices.end(), devices.front());
-}
-
 void run_rank(const BenchCase& task, std::int64_t warmup, std::int64_t count, Device device,
               Communicator& world, BenchResult& result) {
   const bool leads = world.rank() == 0;
@@ -175,7 +169,7 @@ BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
   processes.run_ranks({devices, task.threads}, [&](Communicator& world) {
     run_rank(task, warmup, steps, devices[world.rank()], world, result);
   });
-  result.peak_bytes_per_rank /= static_cast<double>(ranks_sharing(devices, processes));
+  result.peak_bytes_per_rank /= static_cast<double>(ranks_sharing_memory(devices, processes));
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include "tools/device_options.h"
 
+#include <algorithm>
 #include <set>
 
 #include "tensor/cuda/runtime.h"
@@ -60,6 +61,11 @@ std::string describe(const std::vector<Device>& devices) {
   return different.size() == devices.size()
              ? cards
              : fmt::format("{}, shared by {} ranks", cards, devices.size());
+}
+
+int ranks_sharing_memory(const std::vector<Device>& devices, const Processes& processes) {
+  if (processes.place().launched_by_mpi) return 1;
+  return static_cast<int>(std::count(devices.begin(), devices.end(), devices.front()));
 }
 
 void wait_for(Device device) {

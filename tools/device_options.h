@@ -37,6 +37,10 @@ std::vector<Device> devices_of_ranks(const DeviceOptions& options, int world_siz
 /// ranks".
 std::string describe(const std::vector<Device>& devices);
 
+/// How many ranks of this process share the device of the first, and its allocator. Ranks that are
+/// processes share none.
+int ranks_sharing_memory(const std::vector<Device>& devices, const Processes& processes);
+
 /// Waits until the work of the calling thread on `device` is done: for programs that measure time.
 void wait_for(Device device);
 

@@ -135,12 +135,6 @@ std::vector<TrainingLayout> chosen_layouts(const ParityOptions& options,
   return layouts;
 }
 
-// How many ranks have their tensors where rank 0 has, as far as it is this process's memory.
-int ranks_beside_the_first(const std::vector<Device>& devices, const Processes& processes) {
-  if (processes.place().launched_by_mpi) return 1;
-  return static_cast<int>(std::count(devices.begin(), devices.end(), devices.front()));
-}
-
 void compare_layouts(const ParityOptions& options, Processes& processes) {
   const ParityTask& task = options.task;
   const std::vector<TrainingLayout> layouts = chosen_layouts(options, processes);
@@ -177,7 +171,7 @@ void compare_layouts(const ParityOptions& options, Processes& processes) {
     row.layout = layout;
     processes.run_ranks({devices, options.threads}, [&](Communicator& world) {
       ParityRun run = train_for_parity(task, layout, world, devices[world.rank()],
-                                       ranks_beside_the_first(devices, processes));
+                                       ranks_sharing_memory(devices, processes));
       if (world.rank() == 0) row.run = std::move(run);
     });
     if (!processes.leads()) continue;

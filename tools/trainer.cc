@@ -203,12 +203,6 @@ class Trainer {
   bool first_step_ = true;
 };
 
-// How many ranks of this process use the device of rank 0.
-int ranks_on_one_device(const std::vector<Device>& devices, const Processes& processes) {
-  if (processes.place().launched_by_mpi) return 1;
-  return static_cast<int>(std::count(devices.begin(), devices.end(), devices.front()));
-}
-
 }  // namespace
 
 void run_training(TrainOptions options, Processes& processes) {
@@ -233,7 +227,7 @@ void run_training(TrainOptions options, Processes& processes) {
     facts.threads = processes.threads_per_rank(world_size, options.threads);
     facts.data = loaded.description;
     if (own_log != nullptr) print_header(options, facts, *own_log);
-    trainer.run(ranks_on_one_device(devices, processes));
+    trainer.run(ranks_sharing_memory(devices, processes));
   });
   if (log) log->finish();
 }

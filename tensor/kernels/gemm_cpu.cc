@@ -43,7 +43,7 @@ struct Multiplication {
 // Whether the rows of b begin a multiple of 4 KiB apart, so that the part of a column which oneDNN
 // multiplies at a time falls on few lines of the first cache. It packs b by itself where the
 // distance is a power of two; at 3072 floats, the width of GPT-2's feed-forward layer, it reached
-// half of the rate (170 of 335 GFLOP/s on two Sapphire Rapids cores), and 300 packed.
+// half of the rate (170 of 335 GFLOP/s on two Emerald Rapids cores), and 300 packed.
 bool has_colliding_rows(const Problem& problem) {
   const std::int64_t leading = problem.b.leading;
   const bool power_of_two = (leading & (leading - 1)) == 0;
