@@ -37,6 +37,15 @@ for argument in "$@"; do
     *) fail "unknown argument $argument; see --help" ;;
   esac
 done
+for shape in ${shapes//,/ }; do
+  [[ $shape =~ ^(gpt2-64|gpt2-256|small)$ ]] || fail "there is no shape $shape; choose of gpt2-64, gpt2-256 and small"
+done
+for dtype in ${dtypes//,/ }; do
+  [[ $dtype =~ ^(fp32|bf16)$ ]] || fail "there is no dtype $dtype; choose of fp32 and bf16"
+done
+for number in "$rounds" "$steps"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || fail "$number is no number of rounds or steps; choose 1 or more"
+done
 "$python" -c 'import torch' 2>/dev/null ||
   fail "$python has no PyTorch; name one that has with --python, or: $python -m pip install torch"
 
@@ -46,7 +55,6 @@ shape_options() {
     gpt2-64) echo --batch-size=4 --seq-len=64 ;;
     gpt2-256) echo --batch-size=4 --seq-len=256 ;;
     small) echo --n-layers=6 --n-heads=6 --d-model=384 --vocab-size=96 --batch-size=12 --seq-len=256 ;;
-    *) fail "there is no shape $1; choose of gpt2-64, gpt2-256 and small" ;;
   esac
 }
 
