@@ -73,9 +73,10 @@ class MemoryTest : public ::testing::Test {
     return result;
   }
 
-  // `below`, `above`: how far the measured memory of a step may be from the
-  // estimate.
-  static void expect_as_said(const MemoryRun& run, double below, double above) {
+  // `below`, `above`: how far the measured memory of a step may be from the estimate, and `scratch`
+  // by how many bytes further above.
+  static void expect_as_said(const MemoryRun& run, double below, double above,
+                             double scratch = 0.0) {
     SCOPED_TRACE(::testing::Message()
                  << run.layout.to_string() << ", " << name_of(run.dtype) << ", vocabulary "
                  << run.shape.vocab_size << ", d_ff " << run.shape.d_ff << ", "
@@ -88,7 +89,7 @@ class MemoryTest : public ::testing::Test {
     EXPECT_LT(found.held, held + 8192);
     const auto step = static_cast<double>(found.said.activations + found.said.workspace);
     EXPECT_GT(found.in_step, step * (1.0 - below));
-    EXPECT_LT(found.in_step, step * (1.0 + above));
+    EXPECT_LT(found.in_step, step * (1.0 + above) + scratch);
   }
 
   static std::vector<TrainingLayout> tensor_parallel_layouts() {
@@ -122,18 +123,23 @@ TEST_F(MemoryTest, OfEveryTensorParallelLayout) {
   }
 }
 
-// Products of float32 and bfloat16 matrices need scratch memory, how much is
-// for the library to say.
+// Products of float32 and bfloat16 matrices need scratch memory, how much is for the library to
+// say: less than a MiB, of the blocks that it packs.
 TEST_F(MemoryTest, OfOtherDtypes) {
   for (const TrainingLayout& layout : tensor_parallel_layouts()) {
     MemoryRun run;
     run.layout = layout;
     run.shape = {2000, 3, 128, 512};
     run.dtype = DType::Float32;
-    expect_as_said(run, 0.25, 0.15);
+    constexpr double kScratch = 1 << 20;
+    expect_as_said(run, 0.25, 0.03, kScratch);
     run.dtype = DType::BFloat16;
-    // Without instructions for bfloat16, products are made in float32.
+#ifdef __AVX512BF16__
+    expect_as_said(run, 0.25, 0.03, kScratch);
+#else
+    // Without instructions for bfloat16, products are made of float32 copies.
     expect_as_said(run, 0.25, 2.0);
+#endif
   }
 }
 
