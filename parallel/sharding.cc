@@ -3,6 +3,11 @@
 #include "parallel/divisors.h"
 
 namespace shardgrad {
+namespace {
+
+constexpr std::int64_t kVocabularyMultiple = 64;
+
+}  // namespace
 
 std::int64_t divided(std::int64_t extent, int tensor_parallel_size, const char* where,
                      const char* what) {
@@ -20,8 +25,14 @@ ShardSpec sharded_over(const Communicator& group, const Shape& shape, int dim,
 
 ShardSpec vocabulary_sharded_over(const Communicator& group, const Shape& shape) {
   ShardSpec shard = sharded_over(group, shape, 0);
-  shard.multiple = 64;
+  shard.multiple = kVocabularyMultiple;
   return shard;
+}
+
+std::int64_t vocabulary_rows(std::int64_t vocab_size, int tensor_parallel_size) {
+  ShardSpec shard{{vocab_size}, 0, 0, tensor_parallel_size};
+  shard.multiple = kVocabularyMultiple;
+  return shard.local_shape()[0];
 }
 
 }  // namespace shardgrad

@@ -20,4 +20,7 @@ ShardSpec sharded_over(const Communicator& group, const Shape& shape, int dim,
 /// On an H100, those of GPT-2's 50,257 columns in bf16 took five times as long as those of 50,304.
 ShardSpec vocabulary_sharded_over(const Communicator& group, const Shape& shape);
 
+/// The rows of such a tensor that each of `tensor_parallel_size` ranks holds, padding included.
+std::int64_t vocabulary_rows(std::int64_t vocab_size, int tensor_parallel_size);
+
 }  // namespace shardgrad

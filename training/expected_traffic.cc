@@ -1,5 +1,7 @@
 #include "training/expected_traffic.h"
 
+#include "parallel/sharding.h"
+
 namespace shardgrad {
 namespace {
 
@@ -15,7 +17,7 @@ struct LocalElements {
 
 LocalElements local_elements(const GPTConfig& config, std::int64_t tp) {
   const std::int64_t d = config.d_model, f = config.d_ff, layers = config.n_layers;
-  const std::int64_t rows = ((config.vocab_size + tp - 1) / tp + 63) / 64 * 64;
+  const std::int64_t rows = vocabulary_rows(config.vocab_size, static_cast<int>(tp));
   LocalElements count;
   count.partial_matrices = config.max_position_embeddings * d;
   count.matrices = rows * d * (config.tie_embeddings ? 1 : 2) + count.partial_matrices +

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "parallel/sharding.h"
+
 namespace shardgrad {
 namespace {
 
@@ -15,11 +17,8 @@ struct TokenBytes {
         d_model(static_cast<double>(config.d_model) * element),
         d_ff(static_cast<double>(config.d_ff) * element / ranks),
         heads(static_cast<double>(config.n_heads) / ranks),
-        vocabulary(static_cast<double>(padded_vocabulary(config, ranks)) * element) {}
-
-  static std::int64_t padded_vocabulary(const GPTConfig& config, std::int64_t ranks) {
-    return ((config.vocab_size + ranks - 1) / ranks + 63) / 64 * 64;
-  }
+        vocabulary(element * static_cast<double>(
+                                 vocabulary_rows(config.vocab_size, layout.tensor_parallel))) {}
 
   // Of the residual stream, or of what else is between the parallel layers.
   double stream() const { return sliced ? d_model / ranks : d_model; }
