@@ -22,16 +22,28 @@ std::string skipped_text(const TrainerState& state) {
   return text;
 }
 
+// `path` as a word of a shell's command line.
+std::string shell_word(const std::string& path) {
+  if (path.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                             "%+,-./:=@_") == std::string::npos) {
+    return path;
+  }
+  std::string word = "'";
+  for (const char letter : path)
+    word += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return word + "'";
+}
+
 // Options that go on from `checkpoint` at half the learning rate.
 std::string way_on(const TrainOptions& options, const std::string& checkpoint) {
   const double rate = options.schedule.peak / 2.0;
-  std::string text = fmt::format("--resume={} --lr={}", checkpoint, rate);
+  std::string text = fmt::format("--resume={} --lr={}", shell_word(checkpoint), rate);
   if (options.schedule.minimum > rate) text += fmt::format(" --min-lr={}", rate);
   if (options.adamw.max_gradient_norm == 0.0) text += " --grad-clip=1";
   // A run goes on in its own folder from its newest checkpoint only.
   const std::vector<SavedCheckpoint> all = checkpoints_in(checkpoints_folder(options.out));
   if (!all.empty() && all.back().path != checkpoint) {
-    text += fmt::format(" --out={}-again", options.out);
+    text += fmt::format(" --out={}", shell_word(options.out + "-again"));
   }
   return text;
 }

@@ -60,7 +60,7 @@ void print_header(const TrainOptions& options, const RunFacts& facts, RunLog& lo
   } else if (!checkpoints.init.empty()) {
     log.say("weights  " + checkpoints.init);
   }
-  log.say("writing  " + options.out + "/{config.json,metrics.jsonl}\n");
+  log.say("writing  " + options.out + "/\n");
 }
 
 }  // namespace shardgrad

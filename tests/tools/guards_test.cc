@@ -133,6 +133,17 @@ TEST_F(GuardsTest, DivergenceNamesACheckpointThatWorks) {
   EXPECT_EQ(metrics("out-again").front()["step"], 5);
 }
 
+TEST_F(GuardsTest, DivergenceQuotesPathsForTheShell) {
+  train({"--out=it's out", "--steps=4"});
+  const Result result =
+      run("train",
+          {"--resume=it's out", "--lr=1e30", "--warmup-steps=0", "--steps=40", "--max-skipped=3"},
+          folder_);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, HasSubstr("/it'\\''s out/checkpoints/step-000004' --lr="));
+  EXPECT_THAT(result.err, HasSubstr("--resume='/"));
+}
+
 TEST_F(GuardsTest, DivergenceWithoutACheckpointSaysSo) {
   for (const char* tp : {"--tp=1", "--tp=2"}) {
     std::filesystem::remove_all(path("out"));
