@@ -25,13 +25,13 @@ class BackwardPass {
       : padded_(shape.tokens, shape.head_dim),
         dropout_(dropout),
         scale_(static_cast<T>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)))),
-        memory_(Tensor::empty({kPanels * padded_.panel_size() + padded_.rows +
-                               kAttentionBlock * (2 * kAttentionBlock + 1)},
+        memory_(Tensor::empty({kPanels * padded_.panel_size() + kBlocks * padded_.block_size() +
+                               padded_.rows + kAttentionBlock * (2 * kAttentionBlock + 1)},
                               DTypeOf<T>::value)) {
     T* next = memory_.data<T>();
-    for (HeadPanel<T>* panel : {&query_, &key_, &transposed_key_, &value_, &transposed_value_,
-                                &dout_, &dquery_, &dkey_, &dvalue_}) {
-      *panel = padded_.panel(next);
+    for (HeadPanel<T>* panel : {&query_, &dout_, &dquery_}) *panel = padded_.panel(next);
+    for (HeadPanel<T>* block : {&key_, &transposed_key_, &transposed_value_, &dkey_, &dvalue_}) {
+      *block = padded_.block(next);
     }
     probabilities_ = next;
     dscores_ = probabilities_ + kAttentionBlock * kAttentionBlock;
@@ -41,33 +41,32 @@ class BackwardPass {
 
   template <class Stored>
   void run(const BackwardHead<Stored>& head) {
-    padded_.fill(head.query, head.leading, query_);
-    padded_.fill(head.key, head.leading, key_);
-    padded_.fill(head.value, head.leading, value_);
-    padded_.fill(head.dout, head.out_leading, dout_);
-    padded_.transpose_blocks(key_, transposed_key_);
-    padded_.transpose_blocks(value_, transposed_value_);
-    correlate(head);
-    for (const HeadPanel<T>* gradient : {&dquery_, &dkey_, &dvalue_}) {
-      std::fill(gradient->data, gradient->row(padded_.rows), T(0));
-    }
     for (std::int64_t first_key = 0; first_key < padded_.tokens; first_key += kAttentionBlock) {
+      padded_.fill(head.value, head.leading, first_key, key_.data);
+      padded_.transpose(key_.data, transposed_value_.data);
+      padded_.fill(head.key, head.leading, first_key, key_.data);
+      padded_.transpose(key_.data, transposed_key_.data);
       // Queries before the block's first key see none of it.
       for (std::int64_t first = first_key; first < padded_.tokens; first += kAttentionBlock) {
+        if (first_key == 0) fill_queries(head, first);
         run_block(head, first, first_key);
       }
+      // The queries of this block have met all the keys that they see.
+      padded_.drain(dquery_.row(first_key), first_key, head.dquery, head.leading);
+      padded_.drain(dkey_.data, first_key, head.dkey, head.leading);
+      padded_.drain(dvalue_.data, first_key, head.dvalue, head.leading);
     }
-    padded_.drain(dquery_, head.dquery, head.leading);
-    padded_.drain(dkey_, head.dkey, head.leading);
-    padded_.drain(dvalue_, head.dvalue, head.leading);
   }
 
  private:
-  static constexpr std::int64_t kPanels = 9;
+  static constexpr std::int64_t kPanels = 3, kBlocks = 5;
 
   template <class Stored>
-  void correlate(const BackwardHead<Stored>& head) {
-    for (std::int64_t token = 0; token < padded_.tokens; ++token) {
+  void fill_queries(const BackwardHead<Stored>& head, std::int64_t first) {
+    padded_.fill(head.query, head.leading, first, query_.row(first));
+    padded_.fill(head.dout, head.out_leading, first, dout_.row(first));
+    const std::int64_t end = std::min(first + kAttentionBlock, padded_.tokens);
+    for (std::int64_t token = first; token < end; ++token) {
       const Stored* const out = head.out + token * head.out_leading;
       const T* const dout = dout_.row(token);
       correlation_[token] =
@@ -78,10 +77,10 @@ class BackwardPass {
   }
 
   // [kTileRows, keys] of a product with a transposed block of keys or values.
-  void multiply_by_block(const HeadPanel<T>& left, std::int64_t query, const HeadPanel<T>& block,
-                         std::int64_t first_key, std::int64_t keys, T* out) const {
-    multiply_rows<false, T>({left.row(query), padded_.columns, 1}, block.row(first_key),
-                            kAttentionBlock, padded_.head_dim, out, kAttentionBlock, keys);
+  void multiply_by_block(const T* left, const HeadPanel<T>& block, std::int64_t keys,
+                         T* out) const {
+    multiply_rows<false, T>({left, padded_.columns, 1}, block.data, kAttentionBlock,
+                            padded_.head_dim, out, kAttentionBlock, keys);
   }
 
   // One row of a block. In: scores, and dscores holding d loss / d (dropped) probability. Out: the
@@ -117,11 +116,10 @@ class BackwardPass {
   template <class Stored>
   void run_tile(const BackwardHead<Stored>& head, std::int64_t first, std::int64_t tile,
                 std::int64_t rows, std::int64_t first_key, std::int64_t keys) {
-    const BlockMask mask{head.key_padding, first, first_key};
     const bool drops = dropout_.threshold() != 0;
-    multiply_by_block(query_, first + tile, transposed_key_, first_key, keys,
+    multiply_by_block(query_.row(first + tile), transposed_key_, keys,
                       probabilities_ + tile * kAttentionBlock);
-    multiply_by_block(dout_, first + tile, transposed_value_, first_key, keys,
+    multiply_by_block(dout_.row(first + tile), transposed_value_, keys,
                       dscores_ + tile * kAttentionBlock);
     for (std::int64_t row = tile; row < tile + kTileRows; ++row) {
       T* const scores = probabilities_ + row * kAttentionBlock;
@@ -131,7 +129,7 @@ class BackwardPass {
         std::fill(dscores, dscores + keys, T(0));
         continue;
       }
-      mask.hide(row, keys, scores);
+      hide_keys(head.key_padding, first + row, first_key, keys, scores);
       if (drops) {
         dropout_factors(dropout_, head.mask_element + (first + row) * padded_.tokens + first_key,
                         keys, factors_);
@@ -145,25 +143,28 @@ class BackwardPass {
   void run_block(const BackwardHead<Stored>& head, std::int64_t first, std::int64_t first_key) {
     const std::int64_t columns = padded_.columns;
     const std::int64_t rows = std::min(kAttentionBlock, padded_.tokens - first);
+    const auto multiply = [columns](bool accumulate, const LeftFactor<T>& a, const T* b,
+                                    std::int64_t depth, T* c) {
+      accumulate ? multiply_rows<true, T>(a, b, columns, depth, c, columns, columns)
+                 : multiply_rows<false, T>(a, b, columns, depth, c, columns, columns);
+    };
     for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
-      const std::int64_t keys = keys_needed<T>(first, tile, first_key);
-      run_tile(head, first, tile, rows, first_key, keys);
-      multiply_rows<true, T>({dscores_ + tile * kAttentionBlock, kAttentionBlock, 1},
-                             key_.row(first_key), columns, keys, dquery_.row(first + tile), columns,
-                             columns);
+      const std::int64_t seen = keys_seen(first, tile, first_key);
+      run_tile(head, first, tile, rows, first_key, round_up(seen, kVectorLanes<T>));
+      multiply(first_key > 0, {dscores_ + tile * kAttentionBlock, kAttentionBlock, 1}, key_.data,
+               seen, dquery_.row(first + tile));
     }
     // Of the block on the diagonal, a key is seen by the queries from its own place on.
+    const bool diagonal = first == first_key;
     const std::int64_t computed = round_up(rows, kTileRows);
-    const std::int64_t keys = first == first_key ? computed : kAttentionBlock;
+    const std::int64_t keys = diagonal ? computed : kAttentionBlock;
     for (std::int64_t key = 0; key < keys; key += kTileRows) {
-      const std::int64_t begin = first == first_key ? key : 0;
+      const std::int64_t begin = diagonal ? key : 0;
       const std::int64_t corner = begin * kAttentionBlock + key;
-      multiply_rows<true, T>({probabilities_ + corner, 1, kAttentionBlock},
-                             dout_.row(first + begin), columns, computed - begin,
-                             dvalue_.row(first_key + key), columns, columns);
-      multiply_rows<true, T>({dscores_ + corner, 1, kAttentionBlock}, query_.row(first + begin),
-                             columns, computed - begin, dkey_.row(first_key + key), columns,
-                             columns);
+      multiply(!diagonal, {probabilities_ + corner, 1, kAttentionBlock}, dout_.row(first + begin),
+               computed - begin, dvalue_.row(key));
+      multiply(!diagonal, {dscores_ + corner, 1, kAttentionBlock}, query_.row(first + begin),
+               computed - begin, dkey_.row(key));
     }
   }
 
@@ -171,8 +172,8 @@ class BackwardPass {
   const DropoutMask& dropout_;
   T scale_;  // of the scores
   Tensor memory_;
-  HeadPanel<T> query_, key_, transposed_key_, value_, transposed_value_, dout_;
-  HeadPanel<T> dquery_, dkey_, dvalue_;
+  HeadPanel<T> query_, dout_, dquery_;                                    // of all tokens
+  HeadPanel<T> key_, transposed_key_, transposed_value_, dkey_, dvalue_;  // of a block of keys
   T *probabilities_, *dscores_;  // [kAttentionBlock, kAttentionBlock] of one block
   T* factors_;                   // of dropout
   // correlation_[i] = sum over the head's columns of dout * out, which is the sum over keys of

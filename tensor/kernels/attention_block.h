@@ -20,7 +20,7 @@ namespace shardgrad::cpu {
 /// Queries and keys of a block: two float blocks and four [64, Dh] panels fit the second cache.
 inline constexpr std::int64_t kAttentionBlock = 64;
 
-/// Rows of one head, padded: [padded tokens, padded head_dim].
+/// Rows of one head, padded: [padded tokens, padded head_dim], or one block of them.
 template <class T>
 struct HeadPanel {
   T* data = nullptr;
@@ -39,85 +39,80 @@ struct PaddedHead {
         columns(round_up(head_dim, kVectorLanes<T>)) {}
 
   std::int64_t panel_size() const { return rows * columns; }
-  HeadPanel<T> panel(T*& memory) const {
-    const HeadPanel<T> made{memory, columns};
-    memory += panel_size();
-    return made;
-  }
+  std::int64_t block_size() const { return kAttentionBlock * columns; }
+  /// All of a head's rows, or a block of them, at `memory`, which moves on behind them.
+  HeadPanel<T> panel(T*& memory) const { return take(memory, panel_size()); }
+  HeadPanel<T> block(T*& memory) const { return take(memory, block_size()); }
 
-  /// Copies `tokens` rows of `head_dim` elements, `leading` apart; zeros around them.
+  /// Copies the block of rows from token `first` on, of `head_dim` elements and `leading` apart;
+  /// zeros around them.
   template <class Stored>
-  void fill(const Stored* from, std::int64_t leading, const HeadPanel<T>& to) const {
-    for (std::int64_t token = 0; token < rows; ++token) {
+  void fill(const Stored* head, std::int64_t leading, std::int64_t first, T* to) const {
+    for (std::int64_t token = first; token < first + kAttentionBlock; ++token, to += columns) {
       // Rows lie further apart than what the processor fetches ahead by itself.
-      const Stored* const ahead = from + std::min(token + 8, tokens - 1) * leading;
+      const Stored* const ahead = head + std::min(token + 8, tokens - 1) * leading;
       for (std::int64_t n = 0; n < head_dim; n += 64 / static_cast<int>(sizeof(Stored))) {
         __builtin_prefetch(ahead + n);
       }
-      T* const row = to.row(token);
       const std::int64_t filled = token < tokens ? head_dim : 0;
-      const Stored* const source = from + (token < tokens ? token : 0) * leading;
+      const Stored* const source = head + (token < tokens ? token : 0) * leading;
 #pragma omp simd
-      for (std::int64_t n = 0; n < filled; ++n) row[n] = widen(source[n]);
-      std::fill(row + filled, row + columns, T(0));
+      for (std::int64_t n = 0; n < filled; ++n) to[n] = widen(source[n]);
+      std::fill(to + filled, to + columns, T(0));
     }
   }
 
-  /// The transposed blocks of a filled panel: block b is [columns, kAttentionBlock], and its
-  /// column n is row b * kAttentionBlock + n of the panel.
-  void transpose_blocks(const HeadPanel<T>& from, const HeadPanel<T>& to) const {
-    for (std::int64_t first = 0; first < rows; first += kAttentionBlock) {
-      T* const block = to.row(first);
-      for (std::int64_t column = 0; column < columns; ++column) {
-        for (std::int64_t n = 0; n < kAttentionBlock; ++n) {
-          block[column * kAttentionBlock + n] = from.row(first + n)[column];
-        }
+  /// The transpose [columns, kAttentionBlock] of a filled block.
+  void transpose(const T* block, T* to) const {
+    for (std::int64_t row = 0; row < kAttentionBlock; row += kVectorLanes<T>) {
+      for (std::int64_t column = 0; column < columns; column += kVectorLanes<T>) {
+        transpose_tile(block + row * columns + column, columns, to + column * kAttentionBlock + row,
+                       kAttentionBlock);
       }
     }
   }
 
   /// The way back of fill(), which rounds.
   template <class Stored>
-  void drain(const HeadPanel<T>& from, Stored* to, std::int64_t leading) const {
-    for (std::int64_t token = 0; token < tokens; ++token) {
-      const T* const row = from.row(token);
-      Stored* const target = to + token * leading;
+  void drain(const T* block, std::int64_t first, Stored* head, std::int64_t leading) const {
+    const std::int64_t end = std::min(first + kAttentionBlock, tokens);
+    for (std::int64_t token = first; token < end; ++token, block += columns) {
+      Stored* const target = head + token * leading;
 #pragma omp simd
-      for (std::int64_t n = 0; n < head_dim; ++n) store(target[n], row[n]);
+      for (std::int64_t n = 0; n < head_dim; ++n) store(target[n], block[n]);
     }
   }
 
   std::int64_t tokens, head_dim;
   std::int64_t rows, columns;
-};
 
-/// How many keys of a block the kTileRows queries from `row` of a block of queries need: in a
-/// block on the diagonal no more than the last of them sees, rounded up to whole vectors.
-template <class T>
-std::int64_t keys_needed(std::int64_t first_query, std::int64_t row, std::int64_t first_key) {
-  const std::int64_t seen = first_query + row + kTileRows - first_key;
-  return std::min(kAttentionBlock, round_up(seen, kVectorLanes<T>));
-}
-
-/// Which keys of a block a query sees.
-struct BlockMask {
-  const std::int32_t* key_padding;  // of this sequence, or null
-  std::int64_t first_query, first_key;
-
-  /// Sets the scores of hidden keys among the first `keys` of the block to -infinity, for the
-  /// block's query `row`.
-  template <class T>
-  void hide(std::int64_t row, std::int64_t keys, T* scores) const {
-    const std::int64_t visible =
-        std::clamp<std::int64_t>(first_query + row - first_key + 1, 0, keys);
-    constexpr T kHidden = -std::numeric_limits<T>::infinity();
-    std::fill(scores + visible, scores + keys, kHidden);
-    if (key_padding == nullptr) return;
-    for (std::int64_t key = 0; key < visible; ++key) {
-      if (key_padding[first_key + key] == 0) scores[key] = kHidden;
-    }
+ private:
+  HeadPanel<T> take(T*& memory, std::int64_t size) const {
+    const HeadPanel<T> made{memory, columns};
+    memory += size;
+    return made;
   }
 };
+
+/// How many keys of a block the last of the kTileRows queries from `row` of a block of queries
+/// sees.
+inline std::int64_t keys_seen(std::int64_t first_query, std::int64_t row, std::int64_t first_key) {
+  return std::min(kAttentionBlock, first_query + row + kTileRows - first_key);
+}
+
+/// Sets the scores of `keys` keys from `first_key` on to -infinity where `query` does not see
+/// them. `key_padding` is that of the sequence, or null.
+template <class T>
+void hide_keys(const std::int32_t* key_padding, std::int64_t query, std::int64_t first_key,
+               std::int64_t keys, T* scores) {
+  const std::int64_t visible = std::clamp<std::int64_t>(query - first_key + 1, 0, keys);
+  constexpr T kHidden = -std::numeric_limits<T>::infinity();
+  std::fill(scores + visible, scores + keys, kHidden);
+  if (key_padding == nullptr) return;
+  for (std::int64_t key = 0; key < visible; ++key) {
+    if (key_padding[first_key + key] == 0) scores[key] = kHidden;
+  }
+}
 
 /// The dropout factor (0, or 1 / (1 - p)) of `keys` <= kAttentionBlock consecutive probabilities,
 /// from mask element `first` on.

@@ -16,7 +16,8 @@ struct ForwardHead {
   std::int64_t mask_element;
 };
 
-// Computes one head after another, in memory of its own.
+// Computes one head after another, in memory of its own: for a block of queries at a time the
+// scores of all keys that they see, then their softmax, then its product with the values.
 template <class T>
 class ForwardPass {
  public:
@@ -24,88 +25,80 @@ class ForwardPass {
       : padded_(shape.tokens, shape.head_dim),
         dropout_(dropout),
         scale_(static_cast<T>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)))),
-        memory_(
-            Tensor::empty({4 * padded_.panel_size() +
-                           kAttentionBlock * (kAttentionBlock + padded_.columns + kVectorLanes<T>)},
-                          DTypeOf<T>::value)) {
+        memory_(Tensor::empty({2 * padded_.panel_size() + 2 * padded_.block_size() +
+                               kAttentionBlock * (leading() + 1)},
+                              DTypeOf<T>::value)) {
     T* next = memory_.data<T>();
-    for (HeadPanel<T>* panel : {&query_, &key_, &transposed_key_, &value_}) {
-      *panel = padded_.panel(next);
-    }
+    transposed_key_ = padded_.panel(next);
+    value_ = padded_.panel(next);
+    query_ = padded_.block(next);
+    sums_ = padded_.block(next);
     scores_ = next;
-    sums_ = {scores_ + kAttentionBlock * kAttentionBlock, padded_.columns};
-    factors_ = sums_.row(kAttentionBlock);
+    factors_ = scores_ + kAttentionBlock * leading();
   }
 
   template <class Stored>
   void run(const ForwardHead<Stored>& head) {
-    padded_.fill(head.query, head.leading, query_);
-    padded_.fill(head.key, head.leading, key_);
-    padded_.fill(head.value, head.leading, value_);
-    padded_.transpose_blocks(key_, transposed_key_);
     for (std::int64_t first = 0; first < padded_.tokens; first += kAttentionBlock) {
+      padded_.fill(head.key, head.leading, first, sums_.data);
+      padded_.transpose(sums_.data, transposed_key_.row(first));
+      padded_.fill(head.value, head.leading, first, value_.row(first));
+      padded_.fill(head.query, head.leading, first, query_.data);
       run_queries(head, first);
     }
   }
 
  private:
-  // Scores of kTileRows queries against the first `keys` keys of a block.
-  void multiply_by_keys(std::int64_t first, std::int64_t row, std::int64_t first_key,
-                        std::int64_t keys) {
-    multiply_rows<false, T>({query_.row(first + row), padded_.columns, 1},
-                            transposed_key_.row(first_key), kAttentionBlock, padded_.head_dim,
-                            scores_ + row * kAttentionBlock, kAttentionBlock, keys);
-  }
+  // Of the rows of scores_: some more than the keys, since rows whose distance is a power of two
+  // would share few places of the first cache.
+  std::int64_t leading() const { return padded_.rows + kVectorLanes<T>; }
+  T* scores(std::int64_t row) const { return scores_ + row * leading(); }
 
-  // Turns a row of scores into probabilities relative to the row's maximum so far, and brings what
-  // the row has summed up to that maximum.
-  [[gnu::flatten]] void online_softmax(std::int64_t row, std::int64_t keys) {
-    T* const scores = scores_ + row * kAttentionBlock;
-    T* const sums = sums_.row(row);
-    const T new_max =
-        lane_max<T>(0, keys, row_max_[row], [&](std::int64_t n) { return scores[n]; });
-    if (new_max == -std::numeric_limits<T>::infinity()) {  // no visible key yet
-      std::fill(scores, scores + keys, T(0));
-      return;
-    }
-#pragma omp simd
-    for (std::int64_t n = 0; n < keys; ++n) scores[n] = exp((scores[n] - new_max) * scale_);
-    const T correction = exp((row_max_[row] - new_max) * scale_);
-    const T sum = static_cast<T>(lane_sum<T>(0, keys, [&](std::int64_t n) { return scores[n]; }));
-    row_sum_[row] = multiply_add(row_sum_[row], correction, sum);
-    row_max_[row] = new_max;
-    if (correction == T(1)) return;
-#pragma omp simd
-    for (std::int64_t column = 0; column < padded_.columns; ++column) sums[column] *= correction;
+  // Turns the scores of `keys` keys into probabilities relative to the largest, but for their sum.
+  [[gnu::flatten]] void softmax(std::int64_t row, std::int64_t keys) {
+    T* const scores = this->scores(row);
+    constexpr T kHidden = -std::numeric_limits<T>::infinity();
+    const T largest = lane_max<T>(0, keys, kHidden, [&](std::int64_t n) { return scores[n]; });
+    // Without a visible key all become exp(-infinity) = 0.
+    const T shift = largest == kHidden ? T(0) : largest * scale_;
+    const T scale = scale_;
+    row_shift_[row] = shift;
+    row_sum_[row] = static_cast<T>(long_sum<T>(keys, [&](std::int64_t n) {
+      return scores[n] = exp(multiply_add(scores[n], scale, -shift));
+    }));
   }
 
   void drop(std::int64_t row, std::int64_t keys, std::int64_t mask_element) {
-    T* const probabilities = scores_ + row * kAttentionBlock;
-    dropout_factors(dropout_, mask_element, keys, factors_);
-    for (std::int64_t n = 0; n < keys; ++n) probabilities[n] *= factors_[n];
+    for (std::int64_t first = 0; first < keys; first += kAttentionBlock) {
+      T* const probabilities = scores(row) + first;
+      const std::int64_t count = std::min(kAttentionBlock, keys - first);
+      dropout_factors(dropout_, mask_element + first, count, factors_);
+      for (std::int64_t n = 0; n < count; ++n) probabilities[n] *= factors_[n];
+    }
   }
 
   template <class Stored>
   void run_queries(const ForwardHead<Stored>& head, std::int64_t first) {
+    const std::int64_t columns = padded_.columns;
     const std::int64_t rows = std::min(kAttentionBlock, padded_.tokens - first);
-    std::fill(sums_.data, sums_.row(kAttentionBlock), T(0));
-    std::fill(row_max_, row_max_ + kAttentionBlock, -std::numeric_limits<T>::infinity());
-    std::fill(row_sum_, row_sum_ + kAttentionBlock, T(0));
     for (std::int64_t first_key = 0; first_key <= first; first_key += kAttentionBlock) {
-      const BlockMask mask{head.key_padding, first, first_key};
       for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
-        const std::int64_t keys = keys_needed<T>(first, tile, first_key);
-        multiply_by_keys(first, tile, first_key, keys);
-        for (std::int64_t row = tile; row < std::min(tile + kTileRows, rows); ++row) {
-          mask.hide(row, keys, scores_ + row * kAttentionBlock);
-          online_softmax(row, keys);
-          if (dropout_.threshold() == 0) continue;
-          drop(row, keys, head.mask_element + (first + row) * padded_.tokens + first_key);
-        }
-        multiply_rows<true, T>({scores_ + tile * kAttentionBlock, kAttentionBlock, 1},
-                               value_.row(first_key), padded_.columns, keys, sums_.row(tile),
-                               padded_.columns, padded_.columns);
+        const std::int64_t keys = round_up(keys_seen(first, tile, first_key), kVectorLanes<T>);
+        multiply_rows<false, T>({query_.row(tile), columns, 1}, transposed_key_.row(first_key),
+                                kAttentionBlock, padded_.head_dim, scores(tile) + first_key,
+                                leading(), keys);
       }
+    }
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t keys = round_up(first + row + 1, kTileRows);
+      hide_keys(head.key_padding, first + row, 0, keys, scores(row));
+      softmax(row, keys);
+      if (dropout_.threshold() == 0) continue;
+      drop(row, keys, head.mask_element + (first + row) * padded_.tokens);
+    }
+    for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
+      multiply_rows<false, T>({scores(tile), leading(), 1}, value_.data, columns,
+                              first + tile + kTileRows, sums_.row(tile), columns, columns);
     }
     for (std::int64_t row = 0; row < rows; ++row) finish(head, first, row);
   }
@@ -120,18 +113,19 @@ class ForwardPass {
     for (std::int64_t column = 0; column < padded_.head_dim; ++column) {
       store(out[column], sums[column] * inverse);
     }
-    head.log_sum_exp[first + row] = row_max_[row] * scale_ + std::log(sum);
+    head.log_sum_exp[first + row] = row_shift_[row] + std::log(sum);
   }
 
   PaddedHead<T> padded_;
   const DropoutMask& dropout_;
   T scale_;  // of the scores
   Tensor memory_;
-  HeadPanel<T> query_, key_, transposed_key_, value_;
-  T* scores_;          // [kAttentionBlock, kAttentionBlock]: then probabilities
-  HeadPanel<T> sums_;  // of value * probability, for the block's queries
-  T* factors_;         // of dropout
-  T row_max_[kAttentionBlock], row_sum_[kAttentionBlock];
+  HeadPanel<T> transposed_key_, value_;  // of all tokens so far
+  HeadPanel<T> query_;                   // of the block
+  HeadPanel<T> sums_;                    // of value * probability, for the block's queries
+  T* scores_;                            // [kAttentionBlock, leading()]: then probabilities
+  T* factors_;                           // of dropout
+  T row_shift_[kAttentionBlock], row_sum_[kAttentionBlock];
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace shardgrad::cpu {
 
@@ -68,6 +69,18 @@ template <int Vectors, bool Accumulate, class T>
   }
 }
 
+/// multiply_tile() of `vectors` <= Vectors vectors, each width compiled for itself: its sums stay
+/// in registers, and there are more of them to add to at once than in as many tiles of one vector.
+template <int Vectors, bool Accumulate, class T>
+void multiply_narrow_tile(int vectors, const LeftFactor<T>& a, const T* b, std::int64_t b_leading,
+                          std::int64_t depth, T* c, std::int64_t c_leading) {
+  if (vectors == Vectors) {
+    multiply_tile<Vectors, Accumulate>(a, b, b_leading, depth, c, c_leading);
+  } else if constexpr (Vectors > 1) {
+    multiply_narrow_tile<Vectors - 1, Accumulate>(vectors, a, b, b_leading, depth, c, c_leading);
+  }
+}
+
 /// c (+)= a b for kTileRows rows: `columns` is a multiple of a vector's.
 template <bool Accumulate, class T>
 void multiply_rows(const LeftFactor<T>& a, const T* b, std::int64_t b_leading, std::int64_t depth,
@@ -77,8 +90,51 @@ void multiply_rows(const LeftFactor<T>& a, const T* b, std::int64_t b_leading, s
   for (; column + kWide <= columns; column += kWide) {
     multiply_tile<kTileVectors, Accumulate>(a, b + column, b_leading, depth, c + column, c_leading);
   }
-  for (; column < columns; column += kVectorLanes<T>) {
-    multiply_tile<1, Accumulate>(a, b + column, b_leading, depth, c + column, c_leading);
+  const int rest = static_cast<int>((columns - column) / kVectorLanes<T>);
+  multiply_narrow_tile<kTileVectors - 1, Accumulate>(rest, a, b + column, b_leading, depth,
+                                                     c + column, c_leading);
+}
+
+namespace detail {
+
+/// Step after step, rows and lanes whose numbers differ in one bit change places.
+template <int Step, class T, class Vector, class Index>
+[[gnu::always_inline]] inline void exchange_lanes(Vector* rows) {
+  constexpr int kCount = static_cast<int>(kVectorLanes<T>);
+  if constexpr (Step < kCount) {
+    Index low, high;
+    for (int lane = 0; lane < kCount; ++lane) {
+      low[lane] = (lane & Step) != 0 ? kCount + lane - Step : lane;
+      high[lane] = (lane & Step) != 0 ? kCount + lane : lane + Step;
+    }
+    for (int row = 0; row < kCount; ++row) {
+      if ((row & Step) != 0) continue;
+      const Vector above = rows[row], below = rows[row + Step];
+      rows[row] = __builtin_shuffle(above, below, low);
+      rows[row + Step] = __builtin_shuffle(above, below, high);
+    }
+    exchange_lanes<2 * Step, T, Vector, Index>(rows);
+  }
+}
+
+}  // namespace detail
+
+/// to = the transpose of `from`, both of kVectorLanes rows and columns: within registers, by as
+/// many exchanges as a lane's number has bits.
+/// Source: Eklundh, "A Fast Computer Method for Matrix Transposing", IEEE Trans. Computers, 1972.
+template <class T>
+void transpose_tile(const T* from, std::int64_t from_leading, T* to, std::int64_t to_leading) {
+  using Vector [[gnu::vector_size(kVectorBytes)]] = T;
+  using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  using Index [[gnu::vector_size(kVectorBytes)]] = Integer;
+  constexpr int kCount = static_cast<int>(kVectorLanes<T>);
+  Vector rows[kCount];
+  for (int row = 0; row < kCount; ++row) {
+    std::memcpy(&rows[row], from + row * from_leading, sizeof(Vector));
+  }
+  detail::exchange_lanes<1, T, Vector, Index>(rows);
+  for (int row = 0; row < kCount; ++row) {
+    std::memcpy(to + row * to_leading, &rows[row], sizeof(Vector));
   }
 }
 
