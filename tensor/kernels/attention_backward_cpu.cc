@@ -95,7 +95,7 @@ class BackwardPass {
     }
 #pragma omp simd
     for (std::int64_t n = 0; n < keys; ++n) {
-      scores[n] = exp(multiply_add(scores[n], scale, -log_sum_exp));
+      scores[n] = exp_or_zero(multiply_add(scores[n], scale, -log_sum_exp));
     }
     if (!drops) {
 #pragma omp simd

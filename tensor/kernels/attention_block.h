@@ -50,16 +50,21 @@ struct PaddedHead {
   void fill(const Stored* head, std::int64_t leading, std::int64_t first, T* to) const {
     for (std::int64_t token = first; token < first + kAttentionBlock; ++token, to += columns) {
       // Rows lie further apart than what the processor fetches ahead by itself.
-      const Stored* const ahead = head + std::min(token + 8, tokens - 1) * leading;
-      for (std::int64_t n = 0; n < head_dim; n += 64 / static_cast<int>(sizeof(Stored))) {
-        __builtin_prefetch(ahead + n);
-      }
+      prefetch<false>(head + std::min(token + 8, tokens - 1) * leading);
       const std::int64_t filled = token < tokens ? head_dim : 0;
       const Stored* const source = head + (token < tokens ? token : 0) * leading;
 #pragma omp simd
       for (std::int64_t n = 0; n < filled; ++n) to[n] = widen(source[n]);
       std::fill(to + filled, to + columns, T(0));
     }
+  }
+
+  /// Prepares the places of the kTileRows rows from token `first` on to be overwritten some time
+  /// after, when the stores would have to wait for the cache lines.
+  template <class Stored>
+  void prefetch_output(const Stored* head, std::int64_t leading, std::int64_t first) const {
+    const std::int64_t end = std::min(first + kTileRows, tokens);
+    for (std::int64_t token = first; token < end; ++token) prefetch<true>(head + token * leading);
   }
 
   /// The transpose [columns, kAttentionBlock] of a filled block.
@@ -87,6 +92,13 @@ struct PaddedHead {
   std::int64_t rows, columns;
 
  private:
+  template <bool Write, class Stored>
+  void prefetch(const Stored* row) const {
+    for (std::int64_t n = 0; n < head_dim; n += 64 / static_cast<int>(sizeof(Stored))) {
+      __builtin_prefetch(row + n, Write);
+    }
+  }
+
   HeadPanel<T> take(T*& memory, std::int64_t size) const {
     const HeadPanel<T> made{memory, columns};
     memory += size;

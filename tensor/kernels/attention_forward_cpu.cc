@@ -59,12 +59,12 @@ class ForwardPass {
     T* const scores = this->scores(row);
     constexpr T kHidden = -std::numeric_limits<T>::infinity();
     const T largest = lane_max<T>(0, keys, kHidden, [&](std::int64_t n) { return scores[n]; });
-    // Without a visible key all become exp(-infinity) = 0.
+    // Without a visible key all become exp_or_zero(-infinity) = 0.
     const T shift = largest == kHidden ? T(0) : largest * scale_;
     const T scale = scale_;
     row_shift_[row] = shift;
     row_sum_[row] = static_cast<T>(long_sum<T>(keys, [&](std::int64_t n) {
-      return scores[n] = exp(multiply_add(scores[n], scale, -shift));
+      return scores[n] = exp_or_zero(multiply_add(scores[n], scale, -shift));
     }));
   }
 
@@ -84,13 +84,17 @@ class ForwardPass {
     for (std::int64_t first_key = 0; first_key <= first; first_key += kAttentionBlock) {
       for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
         const std::int64_t keys = round_up(keys_seen(first, tile, first_key), kVectorLanes<T>);
+        if (first_key == first) {
+          padded_.prefetch_output(head.out, head.out_leading, first + tile);
+        }
         multiply_rows<false, T>({query_.row(tile), columns, 1}, transposed_key_.row(first_key),
                                 kAttentionBlock, padded_.head_dim, scores(tile) + first_key,
                                 leading(), keys);
       }
     }
     for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t keys = round_up(first + row + 1, kTileRows);
+      // A multiple of the lanes leaves no rest.
+      const std::int64_t keys = round_up(first + row + 1, kLanes);
       hide_keys(head.key_padding, first + row, 0, keys, scores(row));
       softmax(row, keys);
       if (dropout_.threshold() == 0) continue;

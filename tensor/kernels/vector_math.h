@@ -97,6 +97,16 @@ struct ReducedExponential {
          detail::power_of_two(reduced.exponent - half);
 }
 
+/// e^x within 1.5 units in the last place for x in [-87, 88]; 0 below, so that no result is
+/// subnormal, which would keep the processor busy for a hundred cycles; no larger than e^88 above.
+/// For probabilities: their exponents are at most 0, and -infinity where there is nothing to see.
+[[gnu::always_inline]] inline float exp_or_zero(float x) {
+  constexpr float kLowest = -87.0f;
+  const auto reduced = detail::reduce_exponential(detail::limit(x, kLowest, 88.0f));
+  const float power = detail::power_of_two(reduced.exponent);
+  return x < kLowest ? 0.0f : multiply_add(power, reduced.expm1_of_remainder, power);
+}
+
 /// The hyperbolic tangent within 3 units in the last place.
 [[gnu::always_inline]] inline float tanh(float x) {
   // tanh |x| = expm1(2|x|) / (expm1(2|x|) + 2), which is 1 in float from |x| = 9.02.
@@ -134,6 +144,7 @@ struct ReducedExponential {
 }
 
 inline double exp(double x) { return std::exp(x); }
+inline double exp_or_zero(double x) { return std::exp(x); }
 inline double tanh(double x) { return std::tanh(x); }
 inline double erf(double x) { return std::erf(x); }
 
