@@ -1,5 +1,6 @@
-// Causal self-attention that never stores a T x T matrix: blocks of keys with an online softmax
-// forward, and probabilities recomputed from the saved log-sum-exp backward.
+// Causal self-attention that never stores a T x T matrix: a block of queries at a time forward (on
+// CUDA by blocks of keys, with an online softmax), and probabilities recomputed from the saved
+// log-sum-exp backward.
 // Source: Dao et al., "FlashAttention", arXiv:2205.14135; Dao, arXiv:2307.08691.
 #pragma once
 

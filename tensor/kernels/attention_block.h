@@ -1,9 +1,9 @@
 // What the forward and the backward pass of CPU attention share: the blocks that a head is cut
 // into, their memory, their matrix products, and the masks of one block.
 //
-// A head is copied once into rows without gaps, padded with zeros to whole blocks and vectors: its
-// products then need no edges, whatever the width of a head and the layout around it, and bfloat16
-// is widened on the way.
+// A head is copied block by block into rows without gaps, padded with zeros to whole blocks and
+// vectors: its products then need no edges, whatever the width of a head and the layout around it,
+// and bfloat16 is widened on the way.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace shardgrad::cpu {
 
-/// Queries and keys of a block: two float blocks and four [64, Dh] panels fit the second cache.
+/// Queries and keys of a block: two float blocks and nine of [64, Dh] fit the second cache.
 inline constexpr std::int64_t kAttentionBlock = 64;
 
 /// Rows of one head, padded: [padded tokens, padded head_dim], or one block of them.

@@ -40,8 +40,8 @@ class ForwardPass {
   template <class Stored>
   void run(const ForwardHead<Stored>& head) {
     for (std::int64_t first = 0; first < padded_.tokens; first += kAttentionBlock) {
-      padded_.fill(head.key, head.leading, first, sums_.data);
-      padded_.transpose(sums_.data, transposed_key_.row(first));
+      padded_.fill(head.key, head.leading, first, query_.data);  // which is free until it is filled
+      padded_.transpose(query_.data, transposed_key_.row(first));
       padded_.fill(head.value, head.leading, first, value_.row(first));
       padded_.fill(head.query, head.leading, first, query_.data);
       run_queries(head, first);
@@ -93,12 +93,12 @@ class ForwardPass {
       }
     }
     for (std::int64_t row = 0; row < rows; ++row) {
-      // A multiple of the lanes leaves no rest.
-      const std::int64_t keys = round_up(first + row + 1, kLanes);
-      hide_keys(head.key_padding, first + row, 0, keys, scores(row));
+      const std::int64_t query = first + row;
+      const std::int64_t keys = round_up(query + 1, kLanes);  // which leaves no rest
+      hide_keys(head.key_padding, query, 0, keys, scores(row));
       softmax(row, keys);
       if (dropout_.threshold() == 0) continue;
-      drop(row, keys, head.mask_element + (first + row) * padded_.tokens);
+      drop(row, query + 1, head.mask_element + query * padded_.tokens);
     }
     for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
       multiply_rows<false, T>({scores(tile), leading(), 1}, value_.data, columns,

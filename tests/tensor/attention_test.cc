@@ -98,6 +98,14 @@ TEST_P(AttentionTest, MatchesTheWrittenOutComputation) {
   }
 }
 
+// Widths that fill one vector to nine of them, with and without a rest, and three blocks of tokens.
+TEST_P(AttentionTest, HeadsOfEveryWidth) {
+  for (std::int64_t head_dim : {1, 24, 33, 48, 80, 100, 129}) {
+    const AttentionShape shape = whole(1, 150, 2, head_dim);
+    expect_reference(Inputs(shape, dtype()), Tensor(), shape, dropout_of(0.3), tolerance());
+  }
+}
+
 // Row 0 of a mask: all visible. Rows 1 and 2: padded at the right and at the left. Row 3: holes.
 // Row 4: nothing visible.
 Tensor padding_masks(std::int64_t tokens) {
@@ -219,6 +227,46 @@ TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
   const double epsilon = accumulator() == DType::Float32 ? 1.2e-7 : 2.2e-16;
   const double bound = 1e4 * epsilon + (dtype() == DType::BFloat16 ? tolerance() : 0.0);
   EXPECT_LT(relative_difference(result.out, expected.out), bound);
+}
+
+// What is not a number shows in every query that sees it, and in no other: a NaN in a query or a
+// key makes its scores NaN, an infinite key infinite ones, of which the lower is a hidden key.
+TEST_P(AttentionTest, NonFiniteScoresShow) {
+  constexpr std::int64_t kTokens = 130, kDim = 16;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const AttentionShape shape = whole(1, kTokens, 1, kDim);
+  const Inputs inputs(shape, dtype());
+  const Result clean(inputs.qkv, Tensor(), inputs.dout, shape, dropout_of(0.0));
+  for (std::int64_t changed : {0, 1, 63, 64, 100}) {
+    SCOPED_TRACE(changed);
+    const auto with = [&](std::int64_t column, double value) {
+      const Tensor qkv = inputs.qkv.clone();
+      qkv.slice(0, changed, 1).slice(1, column, 1).fill(value);
+      return Result(qkv, Tensor(), inputs.dout, shape, dropout_of(0.0));
+    };
+    const Result query = with(0, std::nan("")), key = with(kDim, std::nan(""));
+    const Result infinite = with(kDim, kInfinity);
+    Tensor mask = Tensor::full({1, kTokens}, 1.0, DType::Int32);
+    mask.data<std::int32_t>()[changed] = 0;
+    const Result hidden(inputs.qkv, mask, inputs.dout, shape, dropout_of(0.0));
+    const Matrix first_of_queries = to_matrix(inputs.qkv).col(0);
+    for (std::int64_t token = 0; token < kTokens; ++token) {
+      SCOPED_TRACE(token);
+      const auto row = [token](const Tensor& out) { return out.slice(0, token, 1); };
+      const auto is_nan = [&](const Result& result) {
+        return to_matrix(row(result.out)).array().isNaN().all() &&
+               std::isnan(to_matrix(result.log_sum_exp)(0, token));
+      };
+      const auto same = [&](const Result& a, const Result& b) {
+        return bitwise_equal(row(a.out), row(b.out));
+      };
+      EXPECT_TRUE(token == changed ? is_nan(query) : same(query, clean));
+      EXPECT_TRUE(token >= changed ? is_nan(key) : same(key, clean));
+      EXPECT_TRUE(token < changed                    ? same(infinite, clean)
+                  : first_of_queries(token, 0) > 0.0 ? is_nan(infinite)
+                                                     : same(infinite, hidden));
+    }
+  }
 }
 
 TEST_P(AttentionTest, TheFutureDoesNotReachThePast) {

@@ -37,6 +37,17 @@ TEST(VectorMath, ExpIsAccurate) {
   EXPECT_LT(worst_ulps(-110.0f, -87.3f, function, reference), 1.5);  // subnormal results
 }
 
+TEST(VectorMath, ExpOrZeroIsAccurateAndNeverSubnormal) {
+  const auto function = [](float x) { return exp_or_zero(x); };
+  const auto reference = [](double x) { return std::exp(x); };
+  EXPECT_LT(worst_ulps(-87.0f, 88.0f, function, reference), 1.5);
+  EXPECT_TRUE(std::isnormal(exp_or_zero(-87.0f)));
+  EXPECT_EQ(exp_or_zero(std::nextafter(-87.0f, -kInfinity)), 0.0f);
+  for (float below : {-90.0f, -104.0f, -1e38f, -kInfinity}) EXPECT_EQ(exp_or_zero(below), 0.0f);
+  EXPECT_EQ(exp_or_zero(kInfinity), exp_or_zero(88.0f));
+  EXPECT_EQ(exp_or_zero(0.0f), 1.0f);
+}
+
 TEST(VectorMath, TanhIsAccurate) {
   EXPECT_LT(
       worst_ulps(
@@ -72,6 +83,7 @@ TEST(VectorMath, LimitsAreExact) {
 TEST(VectorMath, NanStaysNan) {
   for (float nan : {kNan, -kNan}) {
     EXPECT_TRUE(std::isnan(exp(nan)));
+    EXPECT_TRUE(std::isnan(exp_or_zero(nan)));
     EXPECT_TRUE(std::isnan(tanh(nan)));
     EXPECT_TRUE(std::isnan(erf(nan)));
   }
@@ -82,19 +94,23 @@ TEST(VectorMath, VectorBodyAndTailAgree) {
   for (float x : {-3.7f, -0.9f, -1e-3f, 0.3f, 1.4f, 20.0f}) {
     volatile float alone = x;
     const float exp_alone = exp(alone);
+    const float exp_or_zero_alone = exp_or_zero(alone);
     const float tanh_alone = tanh(alone);
     const float erf_alone = erf(alone);
     for (int count = 1; count <= 40; ++count) {
       const std::vector<float> in(static_cast<std::size_t>(count), x);
-      std::vector<float> exps(in.size()), tanhs(in.size()), erfs(in.size());
+      std::vector<float> exps(in.size()), exps_or_zero(in.size()), tanhs(in.size()),
+          erfs(in.size());
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
         exps[i] = exp(in[i]);
+        exps_or_zero[i] = exp_or_zero(in[i]);
         tanhs[i] = tanh(in[i]);
         erfs[i] = erf(in[i]);
       }
       for (int i = 0; i < count; ++i) {
         ASSERT_EQ(exps[i], exp_alone);
+        ASSERT_EQ(exps_or_zero[i], exp_or_zero_alone);
         ASSERT_EQ(tanhs[i], tanh_alone);
         ASSERT_EQ(erfs[i], erf_alone);
       }
