@@ -149,6 +149,11 @@ class BackwardPass {
                  : multiply_rows<false, T>(a, b, columns, depth, c, columns, columns);
     };
     for (std::int64_t tile = 0; tile < rows; tile += kTileRows) {
+      if (first == first_key) {
+        for (const Stored* const gradient : {head.dquery, head.dkey, head.dvalue}) {
+          padded_.prefetch_output(gradient, head.leading, first + tile);
+        }
+      }
       const std::int64_t seen = keys_seen(first, tile, first_key);
       run_tile(head, first, tile, rows, first_key, round_up(seen, kVectorLanes<T>));
       multiply(first_key > 0, {dscores_ + tile * kAttentionBlock, kAttentionBlock, 1}, key_.data,
