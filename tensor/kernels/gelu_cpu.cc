@@ -86,8 +86,12 @@ void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
     T* const out = y.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(),
-                        [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); });
+      stream_elements<T>(
+          x.numel(), [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); },
+          [=](std::int64_t i) {
+            __builtin_prefetch(in + i);
+            __builtin_prefetch(out + i, 1);
+          });
     });
   });
 }
@@ -100,9 +104,15 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
     T* const out = dx.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(), [=](std::int64_t i) {
-        store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
-      });
+      stream_elements<T>(
+          x.numel(),
+          [=](std::int64_t i) {
+            store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
+          },
+          [=](std::int64_t i) {
+            __builtin_prefetch(in + i);
+            __builtin_prefetch(gradient + i);
+          });
     });
   });
 }
