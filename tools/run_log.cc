@@ -78,7 +78,9 @@ std::size_t terminal_columns() {
 }  // namespace
 
 std::string settings_text(const TrainOptions& options, const std::string& device) {
-  return to_json(options, device).dump(2);
+  // Paths may hold any bytes; what is no UTF-8 is replaced here, and kept in run.toml.
+  return to_json(options, device)
+      .dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 RunLog::RunLog(const TrainOptions& options, const std::string& device, bool in_place)

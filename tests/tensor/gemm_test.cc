@@ -123,6 +123,32 @@ TEST_P(GemmTest, RowsThatCollideInTheCache) {
   EXPECT_LT(relative_difference(sums, Matrix(to_matrix(before) + product)), tolerance());
 }
 
+// The products of a layer's backward pass, at sizes for which float32 takes another way than for
+// those above: row-major factors, and a transposed left one in a result that is square or long.
+TEST_P(GemmTest, GradientsOfALayer) {
+  for (const Sizes& sizes : {Sizes{130, 160, 71}, Sizes{1300, 1100, 65}, Sizes{1152, 72, 80}}) {
+    for (bool transposed : {false, true}) {
+      for (bool sliced : {false, true}) {
+        SCOPED_TRACE(describe(sizes, {transposed, sliced}, {false, sliced}));
+        const Tensor a = operand(sizes.m, sizes.k, {transposed, sliced}, dtype(), 1);
+        const Tensor b = operand(sizes.k, sizes.n, {false, sliced}, dtype(), 2);
+        const Matrix product = to_matrix(a) * to_matrix(b);
+        Tensor around = Tensor::full({sizes.m, sizes.n + 3}, std::nan(""), dtype());
+        Tensor c = around.slice(1, 1, sizes.n);
+        kernels::gemm(a, b, Tensor(), c, /*accumulate=*/false);
+        EXPECT_LT(relative_difference(c, product), tolerance());
+        const Tensor before = random_tensor({sizes.m, sizes.n}, dtype(), 3);
+        c.copy_from(before);
+        kernels::gemm(a, b, Tensor(), c, /*accumulate=*/true);
+        EXPECT_LT(relative_difference(c, Matrix(to_matrix(before) + product)), tolerance());
+        for (std::int64_t column : {std::int64_t{0}, sizes.n + 1, sizes.n + 2}) {
+          EXPECT_TRUE(std::isnan(to_matrix(around)(sizes.m - 1, column)));
+        }
+      }
+    }
+  }
+}
+
 TEST_P(GemmTest, BiasAndGeluAreThoseOfTheirKernels) {
   const Tensor a = random_tensor({37, 53}, dtype(), 1);
   const Tensor b = random_tensor({48, 53}, dtype(), 2).transpose(0, 1);

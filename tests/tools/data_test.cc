@@ -70,6 +70,18 @@ TEST_F(DataTest, TokenFilesAreTheText) {
   EXPECT_EQ(json::parse(content(folder_ + "/out/config.json"))["vocab_size"], 1000);
 }
 
+// A path may hold any bytes; JSON and TOML may not.
+TEST_F(DataTest, PathsThatAreNotUtf8) {
+  const std::string path = "te\xffxt.txt";
+  const std::vector<double> expected = losses({});
+  std::filesystem::copy(folder_ + "/text.txt", folder_ + "/" + path);
+  EXPECT_EQ(losses({"--data=" + path}), expected);
+  EXPECT_EQ(json::parse(content(folder_ + "/out/config.json"))["data"], "te\uFFFDxt.txt");
+  const Result again = run("train", {"--config=out/run.toml", "--out=again"}, folder_);
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(content(folder_ + "/again/config.json"), content(folder_ + "/out/config.json"));
+}
+
 TEST_F(DataTest, BytesAreBytesInAnyFile) {
   tokenize({"--out=bytes", "--val-fraction=0.1"});
   const TokenDataset tokens = open_token_files(folder_ + "/bytes/train.bin", 256);
