@@ -97,9 +97,10 @@ struct ReducedExponential {
          detail::power_of_two(reduced.exponent - half);
 }
 
-/// 2^(a b) within 2.5 units in the last place, for -250 < a b < 127; what is below
-/// 2^-126 becomes some number from 0 to there, and 0 from 2^-128 on. A NaN gives any number. Half
-/// the work of exp(), and the product is not rounded on the way.
+/// 2^(a b) within 2.5 units in the last place, for -250 < a b < 127; what is below 2^-126 becomes
+/// some number from 0 to there, and 0 from 2^-128 on. A NaN gives any number. Half the work of
+/// exp(), and the product is not rounded on the way, except where multiply_add() rounds twice:
+/// there the error is |a b| / 2 units more.
 [[gnu::always_inline]] inline float exp2_of_product(float a, float b) {
   constexpr float kRounder = 12582912.0f;  // see reduce_exponential()
   const float shifted = multiply_add(a, b, kRounder);
