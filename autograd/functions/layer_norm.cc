@@ -23,33 +23,45 @@ struct Normalized {
   Tensor y, mean, rstd;
 };
 
-void backward_input(const Tensor& x, const Tensor& gamma, const Normalized& saved,
-                    Gradients& gradients) {
-  const Tensor& dy = gradients.output();
-  if (gradients.target_dtype(0) == x.dtype()) {
-    auto [dx, accumulate] = gradients.target(0);
-    kernels::layer_norm_backward_input(x, gamma, saved.mean, saved.rstd, dy,
-                                       accumulate ? dx : Tensor(), dx);
-    return;
-  }
-  Tensor dx = Tensor::empty_like(x);
-  kernels::layer_norm_backward_input(x, gamma, saved.mean, saved.rstd, dy, Tensor(), dx);
-  gradients.add(0, std::move(dx));
-}
+// Where a kernel is to write the gradient of an input: the memory that collects it if that has this
+// dtype, else memory of its own. Of an input that needs no gradient it is memory of its own, too.
+class Destination {
+ public:
+  Destination(Gradients& gradients, int input, const Shape& shape, DType dtype)
+      : gradients_(gradients),
+        input_(input),
+        collects_(gradients.needed(input) && gradients.target_dtype(input) == dtype),
+        target_(collects_ ? gradients.target(input)
+                          : Gradients::Target{
+                                Tensor::empty(shape, dtype, gradients.output().device()), false}) {}
 
-// One pass computes both. The shift's gradient is added after it, as scale and shift may be one
-// variable; what is not needed, or collected in another dtype, goes to memory of its own.
-void backward_parameters(const Tensor& x, const Normalized& saved, Gradients& gradients) {
-  const auto own_memory = [&] {
-    return Tensor::empty({x.size(1)}, saved.mean.dtype(), x.device());
-  };
-  const bool in_place = gradients.needed(1) && gradients.target_dtype(1) == saved.mean.dtype();
-  auto [dgamma, accumulate] =
-      in_place ? gradients.target(1) : Gradients::Target{own_memory(), false};
-  Tensor dbeta = own_memory();
-  kernels::layer_norm_backward_parameters(x, saved.mean, saved.rstd, gradients.output(), dgamma,
-                                          accumulate, dbeta, false);
-  if (!in_place) gradients.add(1, std::move(dgamma));
+  Tensor& gradient() { return target_.gradient; }
+  bool accumulate() const { return target_.accumulate; }
+
+  /// To be called when the gradient is written.
+  void finish() {
+    if (!collects_) gradients_.add(input_, std::move(target_.gradient));
+  }
+
+ private:
+  Gradients& gradients_;
+  int input_;
+  bool collects_;
+  Gradients::Target target_;
+};
+
+// One pass computes all. The shift's gradient is added after it, as scale and shift may be one
+// variable.
+void backward_layer_norm(const Tensor& x, const Tensor& gamma, const Normalized& saved,
+                         Gradients& gradients) {
+  Destination dx(gradients, 0, x.shape(), x.dtype());
+  Destination dgamma(gradients, 1, gamma.shape(), saved.mean.dtype());
+  Tensor dbeta = Tensor::empty_like(dgamma.gradient());
+  kernels::layer_norm_backward(x, gamma, saved.mean, saved.rstd, gradients.output(),
+                               dx.accumulate() ? dx.gradient() : Tensor(), dx.gradient(),
+                               dgamma.gradient(), dgamma.accumulate(), dbeta, false);
+  dx.finish();
+  dgamma.finish();
   gradients.add(2, std::move(dbeta));
 }
 
@@ -59,10 +71,7 @@ Variable record_layer_norm(const Variable& x, const Variable& gamma, const Varia
   saved.y = Tensor();
   return record("layer_norm", {x, gamma, beta}, normalized.y,
                 [x = x.value(), gamma = gamma.value(), saved](Gradients& gradients) {
-                  if (gradients.needed(0)) backward_input(x, gamma, saved, gradients);
-                  if (gradients.needed(1) || gradients.needed(2)) {
-                    backward_parameters(x, saved, gradients);
-                  }
+                  backward_layer_norm(x, gamma, saved, gradients);
                 });
 }
 

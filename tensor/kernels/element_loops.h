@@ -30,7 +30,8 @@ void parallel_elements(std::int64_t count, const Body& body) {
 
 /// parallel_elements for arrays of T that come from memory: fetch_ahead(i) is called for the first
 /// element of each cache line 1 KiB before the loop gets there, at most 4 KiB beyond the arrays'
-/// end. The processor does not fetch ahead across pages by itself, which cost AdamW 7 %.
+/// end. The processor does not fetch ahead across pages by itself, which cost AdamW 7 % and GELU 10
+/// %.
 template <class T, class Body, class FetchAhead>
 void stream_elements(std::int64_t count, const Body& body, const FetchAhead& fetch_ahead) {
   constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));

@@ -95,8 +95,7 @@ void sum_rows(const Tensor& x, Tensor& out, bool accumulate) {
     };
     dispatch_sum<T>(out.dtype(), [&](auto sum) {
       using Out = decltype(sum);
-      sum_columns<Accumulator<T>>(
-          rows, columns, ColumnSum<Out, decltype(element)>{element, out.data<Out>(), accumulate});
+      sum_columns<Accumulator<T>>(rows, columns, element, out.data<Out>(), accumulate);
     });
   });
 }

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <type_traits>
 
 #include "tensor/kernels/element_loops.h"
 #include "tensor/kernels/gelu.h"
@@ -7,10 +8,11 @@
 namespace shardgrad::cpu {
 namespace {
 
-// sqrt(2 / pi), 1 / sqrt(2) and 1 / sqrt(2 pi).
+// sqrt(2 / pi), 1 / sqrt(2), 1 / sqrt(2 pi) and log2(e).
 constexpr double kSqrtTwoOverPi = 0.79788456080286535588;
 constexpr double kSqrtHalf = 0.70710678118654752440;
 constexpr double kInverseSqrtTwoPi = 0.39894228040143267794;
+constexpr double kLog2E = 1.44269504088896340736;
 constexpr double kCubic = 0.044715;
 
 // x Phi(x), Phi being the normal distribution function.
@@ -25,33 +27,44 @@ struct ExactGelu {
   }
   template <class T>
   [[gnu::always_inline]] static T derivative(T x) {
-    const T density = T(kInverseSqrtTwoPi) * exp(T(-0.5) * x * x);
-    return multiply_add(x, density, distribution(x));
+    // From 13.2 on the density is below the normal numbers of float32.
+    const T limited = x > T(13.5) ? T(13.5) : (x < T(-13.5) ? T(-13.5) : x);
+    const T density = T(kInverseSqrtTwoPi) * exp2_of_product(limited, T(-0.5 * kLog2E) * limited);
+    return multiply_add(limited, density, distribution(x));
   }
 };
 
-// 0.5 x (1 + tanh(u)) = x sigmoid(2u) = x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3).
+// 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). With a = |x| and
+// e = exp(-2u(a)), sigmoid(-2u(a)) is e / (1 + e), without cancellation, and e cannot overflow.
 struct TanhGelu {
+  // |x|, limited to where e has become 0.
   template <class T>
-  [[gnu::always_inline]] static T exp_of_minus_two_u(T x) {
-    const T minus_two_u_over_x =
-        multiply_add(T(-2.0 * kSqrtTwoOverPi * kCubic), x * x, T(-2.0 * kSqrtTwoOverPi));
-    return exp(minus_two_u_over_x * x);
+  [[gnu::always_inline]] static T magnitude(T x) {
+    constexpr T kFar = std::is_same_v<T, float> ? T(10.25) : T(30);
+    const T a = std::fabs(x);
+    return a > kFar ? kFar : a;
+  }
+  template <class T>
+  [[gnu::always_inline]] static T exponential(T a) {
+    constexpr double kLinear = -2.0 * kSqrtTwoOverPi * kLog2E;
+    return exp2_of_product(a, multiply_add(T(kLinear * kCubic), a * a, T(kLinear)));
   }
   template <class T>
   [[gnu::always_inline]] static T value(T x) {
-    return x / (T(1) + exp_of_minus_two_u(x));
+    const T a = magnitude(x);
+    const T e = exponential(a);
+    return (x < T(0) ? T(0) : x) - a * e / (T(1) + e);
   }
   template <class T>
   [[gnu::always_inline]] static T derivative(T x) {
-    // Beyond 9.5 the derivative is within 1e-30 of 0 or 1; further out the exponential overflows.
-    const T limited = x > T(9.5) ? T(9.5) : (x < T(-9.5) ? T(-9.5) : x);
-    const T exponential = exp_of_minus_two_u(limited);
-    const T sigmoid = T(1) / (T(1) + exponential);
-    const T complement = exponential * sigmoid;  // 1 - sigmoid, without its cancellation
+    const T a = magnitude(x);
+    const T e = exponential(a);
+    const T sigmoid = T(1) / (T(1) + e);
+    const T complement = e * sigmoid;
     const T twice_du =
-        multiply_add(T(6.0 * kSqrtTwoOverPi * kCubic), limited * limited, T(2.0 * kSqrtTwoOverPi));
-    return multiply_add(limited * twice_du, sigmoid * complement, sigmoid);
+        multiply_add(T(6.0 * kSqrtTwoOverPi * kCubic), a * a, T(2.0 * kSqrtTwoOverPi));
+    const T at_minus_a = multiply_add(-a * twice_du * sigmoid, complement, complement);
+    return x < T(0) ? at_minus_a : T(1) - at_minus_a;
   }
 };
 
@@ -73,8 +86,12 @@ void gelu_forward(const Tensor& x, Tensor& y, GeluKind kind) {
     T* const out = y.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(),
-                        [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); });
+      stream_elements<T>(
+          x.numel(), [=](std::int64_t i) { store(out[i], Gelu::value(widen(in[i]))); },
+          [=](std::int64_t i) {
+            __builtin_prefetch(in + i);
+            __builtin_prefetch(out + i, 1);
+          });
     });
   });
 }
@@ -87,9 +104,15 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
     T* const out = dx.data<T>();
     dispatch_kind(kind, [&](auto gelu) {
       using Gelu = decltype(gelu);
-      parallel_elements(x.numel(), [=](std::int64_t i) {
-        store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
-      });
+      stream_elements<T>(
+          x.numel(),
+          [=](std::int64_t i) {
+            store(out[i], widen(gradient[i]) * Gelu::derivative(widen(in[i])));
+          },
+          [=](std::int64_t i) {
+            __builtin_prefetch(in + i);
+            __builtin_prefetch(gradient + i);
+          });
     });
   });
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 namespace shardgrad::cpu {
@@ -24,6 +25,16 @@ template <int Width, class T, class Combine>
   }
 }
 
+/// The sum of the lanes, in float64.
+template <class T>
+[[gnu::always_inline]] inline double sum_of_lanes(const T* lanes) {
+  double totals[kLanes];
+#pragma omp simd
+  for (int lane = 0; lane < kLanes; ++lane) totals[lane] = static_cast<double>(lanes[lane]);
+  fold_lanes<kLanes>(totals, [](double a, double b) { return a + b; });
+  return totals[0];
+}
+
 /// The sum of term(i) for i in [begin, end). Lane l adds the terms begin + l, begin + l + kLanes,
 /// ... in order and in the arithmetic of T; the lanes are then added in float64.
 template <class T, class Term>
@@ -38,24 +49,56 @@ template <class T, class Term>
   const int rest = static_cast<int>(end - i);
 #pragma omp simd
   for (int lane = 0; lane < rest; ++lane) lanes[lane] += term(i + lane);
-  double totals[kLanes];
-#pragma omp simd
-  for (int lane = 0; lane < kLanes; ++lane) totals[lane] = static_cast<double>(lanes[lane]);
-  fold_lanes<kLanes>(totals, [](double a, double b) { return a + b; });
-  return totals[0];
+  return sum_of_lanes(lanes);
 }
+
+/// lane_sum of both elements of terms(i), which is a std::array<T, 2>.
+template <class T, class Terms>
+[[gnu::always_inline]] inline std::array<double, 2> lane_sums(std::int64_t begin, std::int64_t end,
+                                                              const Terms& terms) {
+  T first[kLanes] = {}, second[kLanes] = {};
+  const auto add = [&](std::int64_t i, int lane) {
+    const std::array<T, 2> both = terms(i + lane);
+    first[lane] += both[0];
+    second[lane] += both[1];
+  };
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane) add(i, lane);
+  }
+  const int rest = static_cast<int>(end - i);
+#pragma omp simd
+  for (int lane = 0; lane < rest; ++lane) add(i, lane);
+  return {sum_of_lanes(first), sum_of_lanes(second)};
+}
+
+/// Terms that long_sum adds before it goes on in float64.
+inline constexpr std::int64_t kStretch = 1024;
 
 /// lane_sum over stretches of at most 1024 terms, which are then added in float64: with T = float
 /// no partial sum has more than 32 terms, so the result is good to a few units in the last place of
 /// a float at any length.
 template <class T, class Term>
 [[gnu::always_inline]] inline double long_sum(std::int64_t count, const Term& term) {
-  constexpr std::int64_t kStretch = 1024;
   double total = 0.0;
   for (std::int64_t begin = 0; begin < count; begin += kStretch) {
     total += lane_sum<T>(begin, std::min(begin + kStretch, count), term);
   }
   return total;
+}
+
+/// long_sum of both elements of terms(i), which is a std::array<T, 2>.
+template <class T, class Terms>
+[[gnu::always_inline]] inline std::array<double, 2> long_sums(std::int64_t count,
+                                                              const Terms& terms) {
+  std::array<double, 2> totals{};
+  for (std::int64_t begin = 0; begin < count; begin += kStretch) {
+    const auto [first, second] = lane_sums<T>(begin, std::min(begin + kStretch, count), terms);
+    totals[0] += first;
+    totals[1] += second;
+  }
+  return totals;
 }
 
 /// The larger of two numbers; NaN when either is.

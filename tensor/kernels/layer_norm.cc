@@ -20,10 +20,10 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   require_floating(kName, x.dtype());
 }
 
-void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                               const Tensor& rstd, const Tensor& dy, const Tensor& addend,
-                               Tensor& dx) {
-  constexpr const char* kName = "layer_norm_backward_input";
+void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, const Tensor& dy, const Tensor& addend, Tensor& dx,
+                         Tensor& dgamma, bool, Tensor& dbeta, bool) {
+  constexpr const char* kName = "layer_norm_backward";
   require_leading_matrix(kName, "x", x);
   const DType sums = accumulation_dtype(x.dtype());
   require_operand(kName, "gamma", gamma, {x.size(1)}, x.dtype());
@@ -32,17 +32,6 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
   require_operand(kName, "dy", dy, x.shape(), x.dtype());
   require_operand(kName, "dx", dx, x.shape(), x.dtype());
   if (addend.defined()) require_operand(kName, "addend", addend, x.shape(), x.dtype());
-  require_floating(kName, x.dtype());
-}
-
-void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const Tensor& rstd,
-                                    const Tensor& dy, Tensor& dgamma, bool, Tensor& dbeta, bool) {
-  constexpr const char* kName = "layer_norm_backward_parameters";
-  require_leading_matrix(kName, "x", x);
-  const DType sums = accumulation_dtype(x.dtype());
-  require_operand(kName, "mean", mean, {x.size(0)}, sums);
-  require_operand(kName, "rstd", rstd, {x.size(0)}, sums);
-  require_operand(kName, "dy", dy, x.shape(), x.dtype());
   require_operand(kName, "dgamma", dgamma, {x.size(1)}, sums);
   require_operand(kName, "dbeta", dbeta, {x.size(1)}, sums);
   require_floating(kName, x.dtype());

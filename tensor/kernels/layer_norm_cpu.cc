@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tensor/kernels/column_sums.h"
@@ -44,12 +46,19 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   });
 }
 
-void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                               const Tensor& rstd, const Tensor& dy, const Tensor& addend,
-                               Tensor& dx) {
-  constexpr const char* kName = "layer_norm_backward_input";
+void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, const Tensor& dy, const Tensor& addend, Tensor& dx,
+                         Tensor& dgamma, bool accumulate_gamma, Tensor& dbeta,
+                         bool accumulate_beta) {
+  constexpr const char* kName = "layer_norm_backward";
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
+  // The parameters' sums are made block by block and then over the blocks, whose size does not
+  // depend on the number of threads.
+  constexpr std::int64_t kBlock = 64;
+  const std::int64_t blocks = (rows + kBlock - 1) / kBlock;
+  Tensor partial_sums = Tensor::empty({blocks, 2, columns}, DType::Float64);
+  double* const partial = partial_sums.data<double>();
   dispatch_floating(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
@@ -63,23 +72,18 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
     const double inverse_columns = 1.0 / static_cast<double>(columns);
     // With g = dy gamma and xhat = (x - mean) rstd:
     // dx = rstd (g - average(g) - xhat average(g xhat)).
-    parallel_rows(rows, columns, [=](std::int64_t row) {
+    const auto input_gradient = [=](std::int64_t row) {
       const T* const in = input + row * columns;
       const T* const upstream = gradient + row * columns;
       T* const out = output + row * columns;
       const A center = means[row];
       const A inverse = rstds[row];
-      const A average_g = static_cast<A>(
-          long_sum<A>(columns,
-                      [=](std::int64_t n) { return widen(upstream[n]) * widen(scale[n]); }) *
-          inverse_columns);
-      const A average_g_xhat =
-          static_cast<A>(long_sum<A>(columns,
-                                     [=](std::int64_t n) {
-                                       return widen(upstream[n]) * widen(scale[n]) *
-                                              ((widen(in[n]) - center) * inverse);
-                                     }) *
-                         inverse_columns);
+      const auto [sum_g, sum_g_xhat] = long_sums<A>(columns, [=](std::int64_t n) {
+        const A g = widen(upstream[n]) * widen(scale[n]);
+        return std::array<A, 2>{g, g * ((widen(in[n]) - center) * inverse)};
+      });
+      const A average_g = static_cast<A>(sum_g * inverse_columns);
+      const A average_g_xhat = static_cast<A>(sum_g_xhat * inverse_columns);
       const auto centred_gradient = [=](std::int64_t n) {
         const A xhat = (widen(in[n]) - center) * inverse;
         return multiply_add(-xhat, average_g_xhat,
@@ -95,23 +99,7 @@ void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tenso
 #pragma omp simd
         for (std::int64_t n = 0; n < columns; ++n) store(out[n], inverse * centred_gradient(n));
       }
-    });
-  });
-}
-
-void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const Tensor& rstd,
-                                    const Tensor& dy, Tensor& dgamma, bool accumulate_gamma,
-                                    Tensor& dbeta, bool accumulate_beta) {
-  constexpr const char* kName = "layer_norm_backward_parameters";
-  const std::int64_t rows = x.size(0);
-  const std::int64_t columns = x.size(1);
-  dispatch_floating(x.dtype(), kName, [&](auto type) {
-    using T = decltype(type);
-    using A = Accumulator<T>;
-    const T* const input = x.data<T>();
-    const A* const means = mean.data<A>();
-    const A* const rstds = rstd.data<A>();
-    const T* const gradient = dy.data<T>();
+    };
     const auto scale_term = [=](std::int64_t row, std::int64_t n) {
       const std::int64_t i = row * columns + n;
       return widen(gradient[i]) * ((widen(input[i]) - means[row]) * rstds[row]);
@@ -119,10 +107,26 @@ void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const T
     const auto shift_term = [=](std::int64_t row, std::int64_t n) {
       return widen(gradient[row * columns + n]);
     };
-    sum_columns<A>(
-        rows, columns,
-        ColumnSum<A, decltype(scale_term)>{scale_term, dgamma.data<A>(), accumulate_gamma},
-        ColumnSum<A, decltype(shift_term)>{shift_term, dbeta.data<A>(), accumulate_beta});
+    parallel_rows(blocks, kBlock * columns, [=](std::int64_t block) {
+      double* const scale_sums = partial + 2 * block * columns;
+      double* const shift_sums = scale_sums + columns;
+      std::fill(scale_sums, shift_sums + columns, 0.0);
+      const std::int64_t end = std::min((block + 1) * kBlock, rows);
+      for (std::int64_t row = block * kBlock; row < end; row += kRowsOfGroup) {
+        const std::int64_t group = std::min(kRowsOfGroup, end - row);
+        add_group<A>(scale_sums, scale_term, row, group, 0, columns);
+        add_group<A>(shift_sums, shift_term, row, group, 0, columns);
+        for (std::int64_t i = 0; i < group; ++i) input_gradient(row + i);
+      }
+    });
+    const auto part = [=](std::int64_t block, std::int64_t n) {
+      return partial[2 * block * columns + n];
+    };
+    const auto shift_part = [=](std::int64_t block, std::int64_t n) {
+      return part(block, columns + n);
+    };
+    sum_columns<double>(blocks, columns, part, dgamma.data<A>(), accumulate_gamma);
+    sum_columns<double>(blocks, columns, shift_part, dbeta.data<A>(), accumulate_beta);
   });
 }
 

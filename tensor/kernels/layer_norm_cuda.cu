@@ -100,6 +100,22 @@ struct StoreParameterGradients {
   }
 };
 
+// The gradient of the input: a warp for each row.
+template <class T>
+void backward_input(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
+                    const Tensor& dy, const Tensor& addend, Tensor& dx) {
+  using A = Accumulator<T>;
+  const std::int64_t rows = x.size(0), columns = x.size(1);
+  const T* const past = addend.defined() ? device_data<T>(addend) : nullptr;
+  const bool packed = fits_packs<T>(columns, device_data<T>(x), device_data<T>(gamma),
+                                    device_data<T>(dy), past, device_data<T>(dx));
+  const auto kernel =
+      packed ? backward_input_kernel<Pack<T>::kSize, T> : backward_input_kernel<1, T>;
+  launch("layer_norm_backward", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0, kernel, rows,
+         columns, device_data<T>(x), device_data<T>(gamma), device_data<A>(mean),
+         device_data<A>(rstd), device_data<T>(dy), past, device_data<T>(dx));
+}
+
 }  // namespace
 
 void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon,
@@ -117,36 +133,20 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   });
 }
 
-void layer_norm_backward_input(const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                               const Tensor& rstd, const Tensor& dy, const Tensor& addend,
-                               Tensor& dx) {
-  const std::int64_t rows = x.size(0), columns = x.size(1);
-  dispatch_element(x.dtype(), "layer_norm_backward_input", [&](auto type) {
+void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, const Tensor& dy, const Tensor& addend, Tensor& dx,
+                         Tensor& dgamma, bool accumulate_gamma, Tensor& dbeta,
+                         bool accumulate_beta) {
+  constexpr const char* kName = "layer_norm_backward";
+  dispatch_element(x.dtype(), kName, [&](auto type) {
     using T = decltype(type);
     using A = Accumulator<T>;
-    const T* const past = addend.defined() ? device_data<T>(addend) : nullptr;
-    const bool packed = fits_packs<T>(columns, device_data<T>(x), device_data<T>(gamma),
-                                      device_data<T>(dy), past, device_data<T>(dx));
-    const auto kernel =
-        packed ? backward_input_kernel<Pack<T>::kSize, T> : backward_input_kernel<1, T>;
-    launch("layer_norm_backward_input", blocks_for(rows, kWarpsOfBlock), kNormThreads, 0, kernel,
-           rows, columns, device_data<T>(x), device_data<T>(gamma), device_data<A>(mean),
-           device_data<A>(rstd), device_data<T>(dy), past, device_data<T>(dx));
-  });
-}
-
-void layer_norm_backward_parameters(const Tensor& x, const Tensor& mean, const Tensor& rstd,
-                                    const Tensor& dy, Tensor& dgamma, bool accumulate_gamma,
-                                    Tensor& dbeta, bool accumulate_beta) {
-  dispatch_element(x.dtype(), "layer_norm_backward_parameters", [&](auto type) {
-    using T = decltype(type);
-    using A = Accumulator<T>;
+    backward_input<T>(x, gamma, mean, rstd, dy, addend, dx);
     const ParameterTerms<T> terms{device_data<T>(x), device_data<T>(dy), device_data<A>(mean),
                                   device_data<A>(rstd), x.size(1)};
     const StoreParameterGradients<A> store{device_data<A>(dgamma), device_data<A>(dbeta),
                                            accumulate_gamma, accumulate_beta};
-    sum_columns<A, 2>("layer_norm_backward_parameters", x.size(0), x.size(1), terms, store,
-                      mean.dtype(), x.device());
+    sum_columns<A, 2>(kName, x.size(0), x.size(1), terms, store, mean.dtype(), x.device());
   });
 }
 

@@ -73,21 +73,25 @@ TEST_P(CudaLayerNormTest, ALargeMeanDoesNotDrownTheVariance) {
 TEST_P(CudaLayerNormTest, BackwardInputWithAndWithoutAddend) {
   for (const Shape& shape : kShapes) {
     const Norm norm(shape, dtype());
+    Tensor dgamma = device_output({shape[1]}, accumulator()), dbeta = dgamma.clone();
+    Tensor host_dgamma = Tensor::empty({shape[1]}, reference_dtype());
+    Tensor host_dbeta = Tensor::empty({shape[1]}, reference_dtype());
     for (const bool added : {false, true}) {
       Tensor dx = device_output(shape, dtype());
       Tensor expected = Tensor::empty(shape, reference_dtype());
-      kernels::layer_norm_backward_input(norm.x.device, norm.gamma.device, norm.mean, norm.rstd,
-                                         norm.dy.device, added ? norm.addend.device : Tensor(), dx);
-      kernels::layer_norm_backward_input(norm.x.host, norm.gamma.host, norm.host_mean,
-                                         norm.host_rstd, norm.dy.host,
-                                         added ? norm.addend.host : Tensor(), expected);
+      kernels::layer_norm_backward(norm.x.device, norm.gamma.device, norm.mean, norm.rstd,
+                                   norm.dy.device, added ? norm.addend.device : Tensor(), dx,
+                                   dgamma, false, dbeta, false);
+      kernels::layer_norm_backward(norm.x.host, norm.gamma.host, norm.host_mean, norm.host_rstd,
+                                   norm.dy.host, added ? norm.addend.host : Tensor(), expected,
+                                   host_dgamma, false, host_dbeta, false);
       // A row of two has almost no gradient: what is left of the cancellation is all rounding.
       const double limit = shape[1] == 2 && !added ? 0.1 : 3 * tolerance();
       EXPECT_LT(difference(dx, expected), limit) << shape.to_string();
       if (!added) continue;
       Tensor in_place = norm.addend.device.clone();
-      kernels::layer_norm_backward_input(norm.x.device, norm.gamma.device, norm.mean, norm.rstd,
-                                         norm.dy.device, in_place, in_place);
+      kernels::layer_norm_backward(norm.x.device, norm.gamma.device, norm.mean, norm.rstd,
+                                   norm.dy.device, in_place, in_place, dgamma, false, dbeta, false);
       EXPECT_TRUE(same_bits(in_place, dx.to(Device{})));
     }
   }
@@ -97,14 +101,17 @@ TEST_P(CudaLayerNormTest, BackwardParameters) {
   for (const Shape& shape : {Shape{0, 8}, Shape{1, 64}, Shape{37, 47}, Shape{3000, 33}}) {
     const Norm norm(shape, dtype());
     const Input before = random_input({shape[1]}, accumulator(), 6);
+    Tensor dx = device_output(shape, dtype());
+    Tensor host_dx = Tensor::empty(shape, reference_dtype());
     for (const bool accumulate : {false, true}) {
       Tensor dgamma = before.device.clone(), dbeta = before.device.clone();
       Tensor host_dgamma = before.host.clone(), host_dbeta = before.host.clone();
-      kernels::layer_norm_backward_parameters(norm.x.device, norm.mean, norm.rstd, norm.dy.device,
-                                              dgamma, accumulate, dbeta, !accumulate);
-      kernels::layer_norm_backward_parameters(norm.x.host, norm.host_mean, norm.host_rstd,
-                                              norm.dy.host, host_dgamma, accumulate, host_dbeta,
-                                              !accumulate);
+      kernels::layer_norm_backward(norm.x.device, norm.gamma.device, norm.mean, norm.rstd,
+                                   norm.dy.device, Tensor(), dx, dgamma, accumulate, dbeta,
+                                   !accumulate);
+      kernels::layer_norm_backward(norm.x.host, norm.gamma.host, norm.host_mean, norm.host_rstd,
+                                   norm.dy.host, Tensor(), host_dx, host_dgamma, accumulate,
+                                   host_dbeta, !accumulate);
       EXPECT_LT(difference(dgamma, host_dgamma), 5 * accumulator_tolerance()) << shape.to_string();
       EXPECT_LT(difference(dbeta, host_dbeta), 5 * accumulator_tolerance()) << shape.to_string();
     }

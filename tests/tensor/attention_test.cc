@@ -9,12 +9,17 @@
 
 #include "tests/support/reference.h"
 #include "tests/tensor/attention_reference.h"
+#include "tests/tensor/attention_run.h"
 #include "tests/tensor/kernel_testing.h"
 
 namespace shardgrad {
 namespace {
 
 using attention_reference::Expected;
+using attention_run::dropout_of;
+using attention_run::Inputs;
+using attention_run::Result;
+using attention_run::whole;
 using kernel_testing::IntraOpThreads;
 using reference::bitwise_equal;
 using reference::Matrix;
@@ -26,41 +31,6 @@ using ::testing::HasSubstr;
 class AttentionTest : public kernel_testing::FloatingTest {};
 INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, kernel_testing::floating_dtypes(),
                          kernel_testing::dtype_name);
-
-AttentionShape whole(std::int64_t batch, std::int64_t tokens, std::int64_t heads,
-                     std::int64_t head_dim) {
-  return {batch, tokens, heads, head_dim, 0, heads, 0};
-}
-
-DropoutMask dropout_of(double probability) { return {probability, {17, 23}, 0}; }
-
-// The outputs of both passes; NaN before the kernels have written them.
-struct Result {
-  Result(const Tensor& qkv, const Tensor& key_padding_mask, const Tensor& dout,
-         const AttentionShape& shape, const DropoutMask& dropout)
-      : out(filled({shape.batch * shape.tokens, shape.heads * shape.head_dim}, qkv.dtype())),
-        log_sum_exp(
-            filled({shape.batch, shape.heads, shape.tokens}, accumulation_dtype(qkv.dtype()))),
-        dqkv(filled(qkv.shape(), qkv.dtype())) {
-    kernels::attention_forward(qkv, key_padding_mask, shape, dropout, out, log_sum_exp);
-    kernels::attention_backward(qkv, key_padding_mask, out, log_sum_exp, dout, shape, dropout,
-                                dqkv);
-  }
-  static Tensor filled(const Shape& shape, DType dtype) {
-    return Tensor::full(shape, std::nan(""), dtype);
-  }
-
-  Tensor out, log_sum_exp, dqkv;
-};
-
-struct Inputs {
-  Inputs(const AttentionShape& shape, DType dtype, double scale = 1.0)
-      : qkv(random_tensor({shape.batch * shape.tokens, 3 * shape.heads * shape.head_dim}, dtype, 1,
-                          scale)),
-        dout(random_tensor({shape.batch * shape.tokens, shape.heads * shape.head_dim}, dtype, 2)) {}
-
-  Tensor qkv, dout;
-};
 
 // Runs both passes and compares them with the reference.
 void expect_reference(const Inputs& inputs, const Tensor& key_padding_mask,
@@ -227,46 +197,6 @@ TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
   const double epsilon = accumulator() == DType::Float32 ? 1.2e-7 : 2.2e-16;
   const double bound = 1e4 * epsilon + (dtype() == DType::BFloat16 ? tolerance() : 0.0);
   EXPECT_LT(relative_difference(result.out, expected.out), bound);
-}
-
-// What is not a number shows in every query that sees it, and in no other: a NaN in a query or a
-// key makes its scores NaN, an infinite key infinite ones, of which the lower is a hidden key.
-TEST_P(AttentionTest, NonFiniteScoresShow) {
-  constexpr std::int64_t kTokens = 130, kDim = 16;
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const AttentionShape shape = whole(1, kTokens, 1, kDim);
-  const Inputs inputs(shape, dtype());
-  const Result clean(inputs.qkv, Tensor(), inputs.dout, shape, dropout_of(0.0));
-  for (std::int64_t changed : {0, 1, 63, 64, 100}) {
-    SCOPED_TRACE(changed);
-    const auto with = [&](std::int64_t column, double value) {
-      const Tensor qkv = inputs.qkv.clone();
-      qkv.slice(0, changed, 1).slice(1, column, 1).fill(value);
-      return Result(qkv, Tensor(), inputs.dout, shape, dropout_of(0.0));
-    };
-    const Result query = with(0, std::nan("")), key = with(kDim, std::nan(""));
-    const Result infinite = with(kDim, kInfinity);
-    Tensor mask = Tensor::full({1, kTokens}, 1.0, DType::Int32);
-    mask.data<std::int32_t>()[changed] = 0;
-    const Result hidden(inputs.qkv, mask, inputs.dout, shape, dropout_of(0.0));
-    const Matrix first_of_queries = to_matrix(inputs.qkv).col(0);
-    for (std::int64_t token = 0; token < kTokens; ++token) {
-      SCOPED_TRACE(token);
-      const auto row = [token](const Tensor& out) { return out.slice(0, token, 1); };
-      const auto is_nan = [&](const Result& result) {
-        return to_matrix(row(result.out)).array().isNaN().all() &&
-               std::isnan(to_matrix(result.log_sum_exp)(0, token));
-      };
-      const auto same = [&](const Result& a, const Result& b) {
-        return bitwise_equal(row(a.out), row(b.out));
-      };
-      EXPECT_TRUE(token == changed ? is_nan(query) : same(query, clean));
-      EXPECT_TRUE(token >= changed ? is_nan(key) : same(key, clean));
-      EXPECT_TRUE(token < changed                    ? same(infinite, clean)
-                  : first_of_queries(token, 0) > 0.0 ? is_nan(infinite)
-                                                     : same(infinite, hidden));
-    }
-  }
 }
 
 TEST_P(AttentionTest, TheFutureDoesNotReachThePast) {

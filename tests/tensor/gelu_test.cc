@@ -118,6 +118,21 @@ TEST_P(GeluTest, HugeAndNotANumber) {
   }
 }
 
+TEST_P(GeluTest, Infinite) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor x = Tensor::from(std::vector<double>{infinity, -infinity}, {2}).to(dtype());
+  const Tensor ones = Tensor::full({2}, 1.0, dtype());
+  for (GeluKind kind : kKinds) {
+    Tensor y = Tensor::empty_like(x);
+    Tensor dx = Tensor::empty_like(x);
+    kernels::gelu_forward(x, y, kind);
+    kernels::gelu_backward(x, ones, dx, kind);
+    EXPECT_EQ(y.slice(0, 0, 1).item(), infinity);
+    EXPECT_EQ(dx.slice(0, 0, 1).item(), 1.0);
+    EXPECT_NEAR(dx.slice(0, 1, 1).item(), 0.0, 1e-30);
+  }
+}
+
 TEST_P(GeluTest, AShardHoldsTheBitsOfTheWhole) {
   const Tensor x = random_tensor({100000}, dtype(), 3, 2.0);
   const Tensor dy = random_tensor({100000}, dtype(), 4);

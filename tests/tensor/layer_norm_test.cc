@@ -57,6 +57,18 @@ struct Problem {
 
   void forward() { kernels::layer_norm_forward(x, gamma, beta, kEpsilon, y, mean, rstd); }
 
+  // What is not looked at goes to memory of its own.
+  void backward_input(const Tensor& addend, Tensor& dx) const {
+    Tensor dgamma = Tensor::empty({x.size(1)}, mean.dtype()), dbeta = Tensor::empty_like(dgamma);
+    kernels::layer_norm_backward(x, gamma, mean, rstd, dy, addend, dx, dgamma, false, dbeta, false);
+  }
+  void backward_parameters(Tensor& dgamma, bool accumulate_gamma, Tensor& dbeta,
+                           bool accumulate_beta) const {
+    Tensor dx = Tensor::empty_like(x);
+    kernels::layer_norm_backward(x, gamma, mean, rstd, dy, Tensor(), dx, dgamma, accumulate_gamma,
+                                 dbeta, accumulate_beta);
+  }
+
   Tensor x, gamma, beta, dy, y, mean, rstd;
   Matrix xhat, expected_mean, expected_rstd, expected_y, expected_dx, expected_dgamma,
       expected_dbeta;
@@ -78,18 +90,15 @@ TEST_P(LayerNormTest, BackwardInput) {
     Problem problem(shape, dtype());
     problem.forward();
     Tensor dx = Tensor::full(shape, 1e30, dtype());
-    kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                       problem.dy, Tensor(), dx);
+    problem.backward_input(Tensor(), dx);
     EXPECT_LT(relative_difference(dx, problem.expected_dx), tolerance()) << shape.to_string();
     const Tensor before = random_tensor(shape, dtype(), 5);
     Tensor accumulated = before.clone();
-    kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                       problem.dy, accumulated, accumulated);
+    problem.backward_input(accumulated, accumulated);
     EXPECT_LT(relative_difference(accumulated, to_matrix(before) + problem.expected_dx),
               tolerance());
     // The addend may also be elsewhere.
-    kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                       problem.dy, before, dx);
+    problem.backward_input(before, dx);
     EXPECT_TRUE(reference::bitwise_equal(dx, accumulated));
   }
 }
@@ -103,8 +112,7 @@ TEST_P(LayerNormTest, BackwardParameters) {
         const Tensor before = random_tensor({shape[1]}, accumulator(), 6);
         Tensor dgamma = before.clone();
         Tensor dbeta = before.clone();
-        kernels::layer_norm_backward_parameters(problem.x, problem.mean, problem.rstd, problem.dy,
-                                                dgamma, accumulate_gamma, dbeta, accumulate_beta);
+        problem.backward_parameters(dgamma, accumulate_gamma, dbeta, accumulate_beta);
         const double kept_gamma = accumulate_gamma ? 1.0 : 0.0;
         const double kept_beta = accumulate_beta ? 1.0 : 0.0;
         EXPECT_LT(
@@ -125,8 +133,7 @@ TEST_P(LayerNormTest, OneColumnIsItsShift) {
   const double beta = problem.beta.item();
   EXPECT_EQ(relative_difference(problem.y, Matrix::Constant(37, 1, beta)), 0.0);
   Tensor dx = Tensor::full({37, 1}, 1e30, dtype());
-  kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                     problem.dy, Tensor(), dx);
+  problem.backward_input(Tensor(), dx);
   // Nothing is left of rstd * dy * gamma but its rounding.
   const double size_of_terms =
       to_matrix(problem.dy).norm() * std::fabs(problem.gamma.item()) / std::sqrt(kEpsilon);
@@ -152,10 +159,8 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
   Tensor dx = Tensor::empty_like(problem.x);
   Tensor dgamma = Tensor::empty({777}, accumulator());
   Tensor dbeta = Tensor::empty({777}, accumulator());
-  kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, problem.rstd,
-                                     problem.dy, Tensor(), dx);
-  kernels::layer_norm_backward_parameters(problem.x, problem.mean, problem.rstd, problem.dy, dgamma,
-                                          false, dbeta, false);
+  problem.backward_input(Tensor(), dx);
+  problem.backward_parameters(dgamma, false, dbeta, false);
   for (int threads : {1, 2, 3, 5}) {
     const IntraOpThreads scope(threads);
     Problem again({200, 777}, dtype());
@@ -166,10 +171,8 @@ TEST_P(LayerNormTest, RowsAndThreadsDoNotChangeABit) {
     Tensor again_dx = Tensor::empty_like(problem.x);
     Tensor again_dgamma = Tensor::empty({777}, accumulator());
     Tensor again_dbeta = Tensor::empty({777}, accumulator());
-    kernels::layer_norm_backward_input(again.x, again.gamma, again.mean, again.rstd, again.dy,
-                                       Tensor(), again_dx);
-    kernels::layer_norm_backward_parameters(again.x, again.mean, again.rstd, again.dy, again_dgamma,
-                                            false, again_dbeta, false);
+    again.backward_input(Tensor(), again_dx);
+    again.backward_parameters(again_dgamma, false, again_dbeta, false);
     EXPECT_TRUE(bitwise_equal(again_dx, dx));
     EXPECT_TRUE(bitwise_equal(again_dgamma, dgamma));
     EXPECT_TRUE(bitwise_equal(again_dbeta, dbeta));
@@ -206,10 +209,10 @@ TEST_P(LayerNormTest, Errors) {
               }),
               HasSubstr("epsilon is 0"));
   EXPECT_THAT(error_of([&] {
-                kernels::layer_norm_backward_input(problem.x, problem.gamma, problem.mean, Tensor(),
-                                                   problem.dy, Tensor(), problem.y);
+                problem.rstd = Tensor();
+                problem.backward_input(Tensor(), problem.y);
               }),
-              HasSubstr("[layer_norm_backward_input] rstd is undefined"));
+              HasSubstr("[layer_norm_backward] rstd is undefined"));
 }
 
 }  // namespace

@@ -48,6 +48,29 @@ TEST(VectorMath, ExpOrZeroIsAccurateAndNeverSubnormal) {
   EXPECT_EQ(exp_or_zero(0.0f), 1.0f);
 }
 
+TEST(VectorMath, Exp2OfProductIsAccurate) {
+#ifdef FP_FAST_FMAF
+  constexpr double kUnits = 2.5;
+#else
+  constexpr double kUnits = 2.5 + 126.0 / 2;  // the product is rounded
+#endif
+  // In double the product of two floats is exact.
+  for (float factor : {1.0f, -0.3f, 1.44269504f}) {
+    const double bound = 125.9 / std::fabs(factor);
+    const auto function = [=](float x) { return exp2_of_product(x, factor); };
+    const auto reference = [=](double x) { return std::exp2(x * static_cast<double>(factor)); };
+    EXPECT_LT(worst_ulps(-bound, bound, function, reference), kUnits) << factor;
+  }
+  EXPECT_EQ(exp2_of_product(0.0f, -3.0f), 1.0f);
+  for (float below = -126.0f; below > -128.0f; below -= 1.0f / 64.0f) {
+    const float power = exp2_of_product(below, 1.0f);
+    EXPECT_TRUE(power >= 0.0f && power <= 1.18e-38f) << below;
+  }
+  for (float below = -128.0f; below > -250.0f; below -= 1.0f / 64.0f) {
+    EXPECT_EQ(exp2_of_product(below, 1.0f), 0.0f) << below;
+  }
+}
+
 TEST(VectorMath, TanhIsAccurate) {
   EXPECT_LT(
       worst_ulps(
@@ -95,22 +118,25 @@ TEST(VectorMath, VectorBodyAndTailAgree) {
     volatile float alone = x;
     const float exp_alone = exp(alone);
     const float exp_or_zero_alone = exp_or_zero(alone);
+    const float exp2_alone = exp2_of_product(alone, 0.7f);
     const float tanh_alone = tanh(alone);
     const float erf_alone = erf(alone);
     for (int count = 1; count <= 40; ++count) {
       const std::vector<float> in(static_cast<std::size_t>(count), x);
-      std::vector<float> exps(in.size()), exps_or_zero(in.size()), tanhs(in.size()),
-          erfs(in.size());
+      std::vector<float> exps(in.size()), exps_or_zero(in.size()), exp2s(in.size()),
+          tanhs(in.size()), erfs(in.size());
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
         exps[i] = exp(in[i]);
         exps_or_zero[i] = exp_or_zero(in[i]);
+        exp2s[i] = exp2_of_product(in[i], 0.7f);
         tanhs[i] = tanh(in[i]);
         erfs[i] = erf(in[i]);
       }
       for (int i = 0; i < count; ++i) {
         ASSERT_EQ(exps[i], exp_alone);
         ASSERT_EQ(exps_or_zero[i], exp_or_zero_alone);
+        ASSERT_EQ(exp2s[i], exp2_alone);
         ASSERT_EQ(tanhs[i], tanh_alone);
         ASSERT_EQ(erfs[i], erf_alone);
       }
