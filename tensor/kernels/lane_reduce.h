@@ -36,13 +36,15 @@ template <class T>
 }
 
 /// The sum of term(i) for i in [begin, end). Lane l adds the terms begin + l, begin + l + kLanes,
-/// ... in order and in the arithmetic of T; the lanes are then added in float64.
-template <class T, class Term>
+/// ... in order and in the arithmetic of T; the lanes are then added in float64. Before each kLanes
+/// terms fetch_ahead(i) is called with the first of them.
+template <class T, class Term, class FetchAhead>
 [[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
-                                              const Term& term) {
+                                              const Term& term, const FetchAhead& fetch_ahead) {
   T lanes[kLanes] = {};
   std::int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes) {
+    fetch_ahead(i);
 #pragma omp simd
     for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
@@ -50,6 +52,12 @@ template <class T, class Term>
 #pragma omp simd
   for (int lane = 0; lane < rest; ++lane) lanes[lane] += term(i + lane);
   return sum_of_lanes(lanes);
+}
+
+template <class T, class Term>
+[[gnu::always_inline]] inline double lane_sum(std::int64_t begin, std::int64_t end,
+                                              const Term& term) {
+  return lane_sum<T>(begin, end, term, [](std::int64_t) {});
 }
 
 /// lane_sum of both elements of terms(i), which is a std::array<T, 2>.
