@@ -32,7 +32,7 @@ std::int64_t local_column(std::int64_t label, std::int64_t ignore_index,
 // fuse the two.
 template <class A>
 [[gnu::noinline]] A scaled_exp(A x, A scale) {
-  return scale * exp(x);
+  return scale * exp_or_zero(x);
 }
 
 }  // namespace
@@ -72,8 +72,8 @@ void sum_exp_and_target(const Tensor& logits, const Tensor& labels, const Vocabu
     parallel_rows(rows, slice.columns, [=](std::int64_t m) {
       const T* const row = data + m * stride;
       const A shift = largest[m];
-      sums[m] = static_cast<A>(
-          long_sum<A>(slice.columns, [=](std::int64_t n) { return exp(widen(row[n]) - shift); }));
+      sums[m] = static_cast<A>(long_sum<A>(
+          slice.columns, [=](std::int64_t n) { return exp_or_zero(widen(row[n]) - shift); }));
       const std::int64_t column = local_column(label[m], target.ignore_index, slice);
       targets[m] = column >= 0 ? at_label * (widen(row[column]) - shift) : A(0);
       if (target.everywhere == 0.0 || label[m] == target.ignore_index) return;
@@ -113,7 +113,7 @@ void softmax_minus_target(Tensor& logits, const Tensor& labels, const Vocabulary
       const A of_label = column >= 0 ? scaled_exp(widen(row[column]) - shift, scale) : A(0);
 #pragma omp simd
       for (std::int64_t n = 0; n < slice.columns; ++n) {
-        store(row[n], scale * exp(widen(row[n]) - shift) - everywhere);
+        store(row[n], scale * exp_or_zero(widen(row[n]) - shift) - everywhere);
       }
       std::fill(row + slice.columns, row + stride, T(0.0f));
       if (column >= 0) store(row[column], of_label - everywhere - at_label);
