@@ -100,36 +100,27 @@ TEST_P(GeluTest, EveryValueIsAccurate) {
   }
 }
 
-TEST_P(GeluTest, HugeAndNotANumber) {
-  const double huge = dtype() == DType::Float64 ? 1e300 : 1e38;
-  const Tensor x = Tensor::from(std::vector<double>{huge, -huge, std::nan("")}, {3}).to(dtype());
-  const Tensor ones = Tensor::full({3}, 1.0, dtype());
-  for (GeluKind kind : kKinds) {
-    Tensor y = Tensor::empty_like(x);
-    Tensor dx = Tensor::empty_like(x);
-    kernels::gelu_forward(x, y, kind);
-    kernels::gelu_backward(x, ones, dx, kind);
-    EXPECT_EQ(y.slice(0, 0, 1).item(), x.slice(0, 0, 1).item());
-    EXPECT_EQ(y.slice(0, 1, 1).item(), 0.0);
-    EXPECT_TRUE(std::isnan(y.slice(0, 2, 1).item()));
-    EXPECT_EQ(dx.slice(0, 0, 1).item(), 1.0);
-    EXPECT_NEAR(dx.slice(0, 1, 1).item(), 0.0, 1e-30);
-    EXPECT_TRUE(std::isnan(dx.slice(0, 2, 1).item()));
-  }
-}
-
-TEST_P(GeluTest, Infinite) {
+TEST_P(GeluTest, HugeInfiniteAndNotANumber) {
   const double infinity = std::numeric_limits<double>::infinity();
-  const Tensor x = Tensor::from(std::vector<double>{infinity, -infinity}, {2}).to(dtype());
-  const Tensor ones = Tensor::full({2}, 1.0, dtype());
-  for (GeluKind kind : kKinds) {
-    Tensor y = Tensor::empty_like(x);
-    Tensor dx = Tensor::empty_like(x);
-    kernels::gelu_forward(x, y, kind);
-    kernels::gelu_backward(x, ones, dx, kind);
-    EXPECT_EQ(y.slice(0, 0, 1).item(), infinity);
-    EXPECT_EQ(dx.slice(0, 0, 1).item(), 1.0);
-    EXPECT_NEAR(dx.slice(0, 1, 1).item(), 0.0, 1e-30);
+  const Tensor ones = Tensor::full({3}, 1.0, dtype());
+  for (double large : {dtype() == DType::Float64 ? 1e300 : 1e38, infinity}) {
+    const Tensor x =
+        Tensor::from(std::vector<double>{large, -large, std::nan("")}, {3}).to(dtype());
+    for (GeluKind kind : kKinds) {
+      Tensor y = Tensor::empty_like(x);
+      Tensor dx = Tensor::empty_like(x);
+      kernels::gelu_forward(x, y, kind);
+      kernels::gelu_backward(x, ones, dx, kind);
+      EXPECT_EQ(y.slice(0, 0, 1).item(), x.slice(0, 0, 1).item());
+      // The exact kind is x times a distribution that is 0 there.
+      if (kind == GeluKind::Tanh || large < infinity) {
+        EXPECT_EQ(y.slice(0, 1, 1).item(), 0.0);
+      }
+      EXPECT_TRUE(std::isnan(y.slice(0, 2, 1).item()));
+      EXPECT_EQ(dx.slice(0, 0, 1).item(), 1.0);
+      EXPECT_NEAR(dx.slice(0, 1, 1).item(), 0.0, 1e-30);
+      EXPECT_TRUE(std::isnan(dx.slice(0, 2, 1).item()));
+    }
   }
 }
 
