@@ -55,7 +55,8 @@ void gelu_backward_and_value(const Tensor& x, const Tensor& dy, Tensor& y, Tenso
       stream_elements<T>(
           x.numel(),
           [=](std::int64_t i) {
-            // The compiler computes once what the two have in common: the exponential above all.
+            // What the two have in common, the exponential above all, is computed once: by the
+            // compiler, so that each keeps its bits.
             const auto argument = widen(in[i]);
             const auto slope = Gelu::derivative(argument);
             store(out[i], widen(gradient[i]) * slope);
