@@ -114,9 +114,9 @@ class Gradients {
   /// not the one that is collected.
   void add(int input, Tensor gradient);
 
-  /// The gradient of `input` if with what this function has given it is complete and nobody else
-  /// holds it; else null. For SavedTensor::get(), when this function will not read or add to that
-  /// gradient any more, nor read the input's value other than what it is about to get.
+  /// The gradient of `input` if it is complete once this function has added its share, and nobody
+  /// else holds it; else null. For SavedTensor::get(), which may change it: to be called when this
+  /// function has added all of its share and reads nothing of it any more.
   Tensor* complete_gradient(int input) const;
 
   /// output() itself when nobody else holds it, so that a gradient may be computed in place;

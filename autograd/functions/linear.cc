@@ -44,7 +44,7 @@ Variable record_linear(const Variable& x, const Variable& weight, const Variable
                  region](Gradients& gradients) {
                   const Tensor& dy = gradients.output();
                   std::function<Tensor()> input = [&] {
-                    // What crosses is added at the end.
+                    // What crosses is added only at the end.
                     return x.get(region.backward ? nullptr : gradients.complete_gradient(0));
                   };
                   if (region.forward && gradients.needed(1)) input = region.forward(x.get());
