@@ -113,6 +113,10 @@ bool parse_bench_options(int argc, const char* const* argv, BenchOptions& option
   integer("--steps", options.steps, 1,
           "Measured steps; each is followed by one that is looked into");
   app.add_flag(
+      "--paced", options.paced,
+      "Each step waits for a line on the standard input, so that a program can let several "
+      "measurements take turns");
+  app.add_flag(
       "--suite", suite,
       "Instead of one model: gpt2 at 4 x 64 and 4 x 256 tokens, a model of 6 layers of 384 "
       "at 12 x 256, and nano; at tp 1 and 2, in fp32 and bf16, without dropout");

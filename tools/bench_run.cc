@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <iostream>
 #include <limits>
+#include <string>
 
 #include "tensor/allocator.h"
 #include "tensor/kernels/elementwise.h"
@@ -114,8 +116,14 @@ class BenchRank {
   std::int64_t steps_ = 0;
 };
 
-void run_rank(const BenchCase& task, std::int64_t warmup, std::int64_t count, Device device,
-              Communicator& world, BenchResult& result) {
+void wait_for_turn() {
+  std::string line;
+  require(static_cast<bool>(std::getline(std::cin, line)), "bench",
+          "the standard input ended before the last step; --paced wants a line for each");
+}
+
+void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, Communicator& world,
+              BenchResult& result) {
   const bool leads = world.rank() == 0;
   set_allow_tf32(task.device.tf32);
   const double memory_rate = memory_bytes_per_second(world, device);
@@ -124,13 +132,14 @@ void run_rank(const BenchCase& task, std::int64_t warmup, std::int64_t count, De
       gemm_flops_per_second(world, dtype_of(task.device), device, large_gemm_size(device), 8);
   BenchRank rank(task, world, device);
   std::vector<std::vector<OperationSummary>> calls;
-  for (std::int64_t step = 0; step < warmup + count; ++step) {
+  for (std::int64_t step = 0; step < rounds.warmup + rounds.steps; ++step) {
+    if (rounds.paced && leads) wait_for_turn();
     std::vector<OperationSummary> step_calls;
     const StepTimes taken = rank.measure(step_calls);
     if (!leads) continue;
-    fmt::print(stderr, "step {}/{}{}: {:.1f} ms\n", step + 1, warmup + count,
-               step < warmup ? " (warm-up)" : "", taken.total * 1e3);
-    if (step < warmup) continue;
+    fmt::print(stderr, "step {}/{}{}: {:.1f} ms\n", step + 1, rounds.warmup + rounds.steps,
+               step < rounds.warmup ? " (warm-up)" : "", taken.total * 1e3);
+    if (step < rounds.warmup) continue;
     result.steps.push_back(taken);
     calls.push_back(std::move(step_calls));
   }
@@ -158,8 +167,7 @@ StepTimes BenchResult::median() const {
           of(&StepTimes::optimizer)};
 }
 
-BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
-                      Processes& processes) {
+BenchResult run_bench(BenchCase& task, const BenchRounds& rounds, Processes& processes) {
   const int world_size = processes.world_size(wanted_world_size(task.layout));
   complete_layout(task.layout, world_size);
   task.layout.validate(task.model, task.batch_size, task.seq_len, 1);
@@ -167,7 +175,7 @@ BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
   BenchResult result;
   result.device = describe(devices);
   processes.run_ranks({devices, task.threads}, [&](Communicator& world) {
-    run_rank(task, warmup, steps, devices[world.rank()], world, result);
+    run_rank(task, rounds, devices[world.rank()], world, result);
   });
   result.peak_bytes_per_rank /= static_cast<double>(ranks_sharing_memory(devices, processes));
   return result;

@@ -43,11 +43,16 @@ struct BenchResult {
   StepTimes median() const;
 };
 
-/// Runs `warmup` steps and then `steps`, each followed by one that is looked into. Completes the
-/// layout of `task` first, and prints progress on stderr. The result of a process that does not
-/// lead is empty.
-/// @throws Error when the case cannot be run on this machine.
-BenchResult run_bench(BenchCase& task, std::int64_t warmup, std::int64_t steps,
-                      Processes& processes);
+/// How often.
+struct BenchRounds {
+  std::int64_t warmup = 2;
+  std::int64_t steps = 7;  ///< measured ones, each followed by one that is looked into
+  bool paced = false;      ///< each, also of the warm-up, waits for a line on the standard input
+};
+
+/// Runs the steps of `rounds`. Completes the layout of `task` first, and prints progress on stderr.
+/// The result of a process that does not lead is empty.
+/// @throws Error when the case cannot be run on this machine, or the standard input ends early.
+BenchResult run_bench(BenchCase& task, const BenchRounds& rounds, Processes& processes);
 
 }  // namespace shardgrad

@@ -7,17 +7,19 @@ usage() {
   cat <<'TEXT'
 Compares full training steps (forward, backward, gradient norm, AdamW) with PyTorch's on this machine's CPU.
 
-  tools/bench_vs_torch.sh [--python=python3] [--rounds=3] [--steps=3] [--dtypes=fp32,bf16] [--shapes=gpt2-64,...]
+  tools/bench_vs_torch.sh [--python=python3] [--rounds=9] [--dtypes=fp32,bf16] [--shapes=gpt2-64,...] [--ways=...]
 
 --python   a Python that has PyTorch; it decides which PyTorch
---rounds   how often the two take turns: the machine's speed drifts, so each round is a comparison of its own
---steps    measured steps in each turn, after one of warm-up
+--rounds   how many steps each makes, after one of warm-up
 --dtypes   fp32: float32 on both sides. bf16: bfloat16 weights with float32 masters here, autocast there
 --shapes   of gpt2-64 (GPT-2, 4 x 64 tokens), gpt2-256 (4 x 256), small (6 layers of 384, V = 96, 12 x 256)
+--ways     of eager (attention spelled out), sdpa (fused attention) and compile (torch.compile)
 
-PyTorch runs in three ways, and its best of a round counts: attention spelled out (eager), its fused attention (sdpa),
-and torch.compile. Prints a line for each round, then the median of the rounds' ratios and the ratio of the fastest
-steps of all rounds: above 1, shardgrad is faster.
+All programs are loaded at once, which takes up to 20 GiB of memory for gpt2-256 (less with fewer --ways), and make one
+step in turn, in an order drawn anew for each round: the machine's speed drifts, and the steps of a round lie seconds
+apart. Prints the times of each round; then, for each shape, the medians over the rounds of tp=2's time in tp=1's and of
+PyTorch's time in ours, for the way in which PyTorch is fastest, and that ratio for the fastest steps of all. Above 1
+shardgrad is faster.
 TEXT
 }
 
@@ -26,14 +28,14 @@ fail() {
   exit 1
 }
 
-python=python3 rounds=3 steps=3 dtypes=fp32,bf16 shapes=gpt2-64,gpt2-256,small
+python=python3 rounds=9 dtypes=fp32,bf16 shapes=gpt2-64,gpt2-256,small ways=eager,sdpa,compile
 for argument in "$@"; do
   case $argument in
     --python=*) python=${argument#*=} ;;
     --rounds=*) rounds=${argument#*=} ;;
-    --steps=*) steps=${argument#*=} ;;
     --dtypes=*) dtypes=${argument#*=} ;;
     --shapes=*) shapes=${argument#*=} ;;
+    --ways=*) ways=${argument#*=} ;;
     --help) usage && exit ;;
     *) fail "unknown argument $argument; see --help" ;;
   esac
@@ -44,9 +46,10 @@ done
 for dtype in ${dtypes//,/ }; do
   [[ $dtype =~ ^(fp32|bf16)$ ]] || fail "there is no dtype $dtype; choose of fp32 and bf16"
 done
-for number in "$rounds" "$steps"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || fail "$number is no number of rounds or steps; choose 1 or more"
+for way in ${ways//,/ }; do
+  [[ $way =~ ^(eager|sdpa|compile)$ ]] || fail "there is no way $way; choose of eager, sdpa and compile"
 done
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "$rounds is no number of rounds; choose 1 or more"
 "$python" -c 'import torch' 2>/dev/null ||
   fail "$python has no PyTorch; name one that has with --python, or: $python -m pip install torch"
 
@@ -59,25 +62,18 @@ shape_options() {
   esac
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf -- "$scratch"' EXIT
-./bazelw build //tools:bench >"$scratch/build.log" 2>&1 || {
-  tail -n 20 "$scratch/build.log" >&2
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+echo "building //tools:bench (minutes, the first time)"
+./bazelw build //tools:bench >"$log" 2>&1 || {
+  tail -n 20 "$log" >&2
   fail "//tools:bench was not built"
 }
 "$python" -c 'import torch; print("PyTorch", torch.__version__)'
-
 for shape in ${shapes//,/ }; do
   read -ra options <<<"$(shape_options "$shape")"
   for dtype in ${dtypes//,/ }; do
-    for ((round = 1; round <= rounds; round++)); do
-      bazel-bin/tools/bench "${options[@]}" --device=cpu --dtype="$dtype" --dropout=0 --warmup=1 --steps="$steps" \
-        --json="$scratch/ours.json" >/dev/null 2>&1 || fail "bench failed at $shape, $dtype"
-      "$python" tools/torch_gpt.py "${options[@]}" --dtype="$dtype" --warmup=1 --steps="$steps" \
-        >"$scratch/theirs.jsonl" 2>/dev/null || fail "PyTorch failed at $shape, $dtype"
-      "$python" tools/torch_ratio.py round "$shape $dtype" "$scratch/ours.json" "$scratch/theirs.jsonl" "$scratch/rounds"
-    done
-    "$python" tools/torch_ratio.py summary "$shape $dtype" "$scratch/rounds"
-    rm "$scratch/rounds"
+    "$python" tools/torch_turns.py bazel-bin/tools/bench "$shape $dtype" "$rounds" "$ways" "${options[@]}" "--dtype=$dtype" ||
+      fail "the comparison of $shape in $dtype failed"
   done
 done

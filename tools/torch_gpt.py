@@ -77,6 +77,8 @@ def measure(options, way):
     ids, targets = (torch.randint(0, options.vocab_size, shape) for _ in range(2))
     seconds = []
     for step in range(options.warmup + options.steps):
+        if options.paced and not sys.stdin.readline():
+            raise EOFError("the standard input ended before the last step; --paced wants a line for each")
         start = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.dtype == "bf16"):
             loss = loss_of(ids, targets)
@@ -100,6 +102,7 @@ def main():
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast")
     parser.add_argument("--clip", type=int, default=1, help="1: clip the gradient's norm, as bench does; 0: do not")
     parser.add_argument("--ways", default=",".join(WAYS), help="which of eager (attention spelled out), sdpa, compile")
+    parser.add_argument("--paced", action="store_true", help="each step waits for a line on the standard input")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for way in options.ways.split(","):

@@ -3,8 +3,12 @@
 #include <Eigen/Core>
 
 #include "tensor/kernels/copy.h"
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/gelu_math.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/onednn_gemm.h"
+#include "tensor/kernels/panel_gemm.h"
+#include "tensor/kernels/processor.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
@@ -62,24 +66,47 @@ void gemm_float64(const GemmProblem& problem, const Tensor& a, const Tensor& b, 
   }
 }
 
-}  // namespace
-
-void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool accumulate) {
+GemmProblem problem_of(const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& c,
+                       bool accumulate) {
   GemmProblem problem{c.size(0), c.size(1), a.size(1),         {},
                       {},        {},        bias.defined(),    accumulate,
                       a.dtype(), c.dtype(), intra_op_threads()};
-  if (problem.m == 0 || problem.n == 0) return;
+  if (problem.m == 0 || problem.n == 0) return problem;
   problem.c = layout_of(c, "c");
+  if (problem.k == 0) return problem;
+  problem.a = layout_of(a, "a");
+  problem.b = layout_of(b, "b");
+  return problem;
+}
+
+// Rows of pre_activation receive the bias, those of y the activation.
+void activate(const GemmBlock& block, std::int64_t columns, const Tensor& bias, GeluKind kind,
+              Tensor& pre_activation, Tensor& y) {
+  const float* const terms = bias.data<float>() + block.column;
+  dispatch_kind(kind, [&](auto gelu) {
+    using Gelu = decltype(gelu);
+    for (std::int64_t row = block.row; row < block.row + block.rows; ++row) {
+      float* const x = pre_activation.data<float>() + row * columns + block.column;
+      float* const activated = y.data<float>() + row * columns + block.column;
+      simd_elements(0, block.columns, [=](std::int64_t i) {
+        x[i] += terms[i];
+        activated[i] = Gelu::value(x[i]);
+      });
+    }
+  });
+}
+
+}  // namespace
+
+void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool accumulate) {
+  const GemmProblem problem = problem_of(a, b, bias, c, accumulate);
+  if (problem.m == 0 || problem.n == 0) return;
   if (problem.k == 0) {  // an empty sum
     if (!accumulate) fill(c, 0.0);
     for (std::int64_t row = 0; problem.bias && row < problem.m; ++row) {  // c may be a slice
       c.slice(0, row, 1).copy_from(bias.reshape({1, problem.n}));
     }
-    return;
-  }
-  problem.a = layout_of(a, "a");
-  problem.b = layout_of(b, "b");
-  if (a.dtype() == DType::Float64) {
+  } else if (a.dtype() == DType::Float64) {
     gemm_float64(problem, a, b, bias, c);
   } else if (a.dtype() == DType::BFloat16 && !multiplies_bfloat16()) {
     gemm_widened(problem, a, b, bias, c);
@@ -90,8 +117,15 @@ void gemm(const Tensor& a, const Tensor& b, const Tensor& bias, Tensor& c, bool 
 
 void gemm_bias_gelu(const Tensor& a, const Tensor& b, const Tensor& bias, GeluKind kind,
                     Tensor& pre_activation, Tensor& y) {
-  gemm(a, b, bias, pre_activation, false);
-  gelu_forward(pre_activation, y, kind);
+  const GemmProblem problem = problem_of(a, b, bias, pre_activation, false);
+  if (problem.bias && prefers_panels(problem)) {
+    multiply_by_panels(problem, a, b, pre_activation, [&](const GemmBlock& block) {
+      activate(block, problem.n, bias, kind, pre_activation, y);
+    });
+  } else {
+    gemm(a, b, bias, pre_activation, false);
+    gelu_forward(pre_activation, y, kind);
+  }
 }
 
 }  // namespace shardgrad::cpu

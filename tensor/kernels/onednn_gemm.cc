@@ -14,17 +14,13 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "tensor/kernels/element_loops.h"
+#include "tensor/kernels/panel_gemm.h"
+#include "tensor/kernels/processor.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
 namespace {
-
-// Whether oneDNN uses this instruction set here. Its value has the bits of those that it contains.
-bool has_instructions(dnnl::cpu_isa set) {
-  static const auto present = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto needed = static_cast<unsigned>(set);
-  return (present & needed) == needed;
-}
 
 struct Multiplication {
   dnnl::memory::desc a, b, bias, c, scratchpad;
@@ -144,14 +140,6 @@ void gemm_by_matmul(const GemmProblem& problem, const Tensor& a, const Tensor& b
   }
 }
 
-bool is_intel() {
-#ifdef __x86_64__
-  return __builtin_cpu_is("intel") != 0;
-#else
-  return false;
-#endif
-}
-
 // Whether sgemm is the faster of the two. On an Emerald Rapids core and on two of them it was, at
 // the shapes of models from 128 to 1600 wide: by 3 to 30 % for the gradient of a layer's input,
 // where both factors are row-major, and by 0 to 20 % for that of its weight, where the left one is
@@ -162,7 +150,7 @@ bool is_intel() {
 bool prefers_sgemm(const GemmProblem& problem) {
   const bool measured = problem.dtype == DType::Float32 && !problem.bias &&
                         std::min({problem.m, problem.n, problem.k}) >= 64 && is_intel() &&
-                        has_instructions(dnnl::cpu_isa::avx512_core);
+                        has_avx512();
   if (!measured || !problem.b.row_major) return false;
   if (problem.a.row_major) return true;
   const bool copies =
@@ -196,13 +184,23 @@ void gemm_by_sgemm(const GemmProblem& problem, const Tensor& a, const Tensor& b,
           a.shape().to_string(), b.shape().to_string(), status.load());
 }
 
-}  // namespace
+void add_bias(const GemmBlock& block, std::int64_t leading, const Tensor& bias, Tensor& c) {
+  const float* const terms = bias.data<float>() + block.column;
+  for (std::int64_t row = block.row; row < block.row + block.rows; ++row) {
+    float* const sums = c.data<float>() + row * leading + block.column;
+    simd_elements(0, block.columns, [=](std::int64_t i) { sums[i] += terms[i]; });
+  }
+}
 
-bool multiplies_bfloat16() { return has_instructions(dnnl::cpu_isa::avx512_core_bf16); }
+}  // namespace
 
 void onednn_gemm(const GemmProblem& problem, const Tensor& a, const Tensor& b, const Tensor& bias,
                  Tensor& c) {
-  if (prefers_sgemm(problem)) {
+  if (prefers_panels(problem)) {
+    multiply_by_panels(problem, a, b, c, [&](const GemmBlock& block) {
+      if (problem.bias) add_bias(block, problem.c.leading, bias, c);
+    });
+  } else if (prefers_sgemm(problem)) {
     gemm_by_sgemm(problem, a, b, c);
   } else {
     gemm_by_matmul(problem, a, b, bias, c);

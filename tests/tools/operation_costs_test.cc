@@ -56,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(TensorParallel, OperationCosts, ::testing::Values(1, 2)
 TEST_P(OperationCosts, OfAStepAreTheArithmeticOfTheModel) {
   BenchCase task = small_case(GetParam());
   Processes processes;
-  const BenchResult result = run_bench(task, 1, 3, processes);
+  const BenchResult result = run_bench(task, {1, 3}, processes);
   const std::vector<OperationSummary> operations = by_name(result.operations);
   double products = 0.0;
   for (const OperationSummary& operation : operations) {
@@ -71,7 +71,7 @@ TEST_P(OperationCosts, OfAStepAreTheArithmeticOfTheModel) {
 TEST_P(OperationCosts, OfAdamWAre28BytesAParameterInFloat32) {
   BenchCase task = small_case(GetParam());
   Processes processes;
-  const BenchResult result = run_bench(task, 0, 1, processes);
+  const BenchResult result = run_bench(task, {0, 1}, processes);
   // The flat buffer of a rank has gaps, and what every rank has a copy of.
   const double own = static_cast<double>(result.parameters) / GetParam();
   const double bytes = find(result.operations, "adamw").cost.bytes;

@@ -127,5 +127,24 @@ TEST_F(ProgramsTest, BenchReports) {
   EXPECT_EQ(lines(result.err).size(), 4u) << "two steps to warm up, two measured";
 }
 
+// A step for each line of the standard input, on all ranks, and an error where lines are missing.
+TEST_F(ProgramsTest, PacedBenchMakesAStepForEachLine) {
+  const auto steps_for = [&](const std::string& input) {
+    return run("/bin/sh",
+               {"-c", "printf '" + input + "' | " + tool_path("bench") +
+                          " --preset=nano --n-layers=1 --batch-size=2 --seq-len=32 --tp=2 "
+                          "--warmup=1 --steps=2 --paced"},
+               folder_);
+  };
+  const Result enough = steps_for("\\n\\n\\n");
+  EXPECT_EQ(enough.status, 0) << enough.err;
+  EXPECT_EQ(lines(enough.err).size(), 3u) << enough.err;
+  const Result few = steps_for("\\n\\n");
+  EXPECT_EQ(few.status, 1);
+  ASSERT_EQ(lines(few.err).size(), 3u) << few.err;
+  EXPECT_THAT(lines(few.err)[1], HasSubstr("step 2/3:"));
+  EXPECT_THAT(lines(few.err)[2], HasSubstr("the standard input ended before the last step"));
+}
+
 }  // namespace
 }  // namespace shardgrad::tool_testing
