@@ -36,7 +36,7 @@ Tensor& AdamW::master() {
   for (const FlatRange& range : owned_) {
     if (range.length() == 0) continue;
     const Tensor values = parameters_.values().slice(0, range.begin, range.length());
-    master_.slice(0, begin, range.length()).copy_from(values.to(master_.dtype()));
+    master_.slice(0, begin, range.length()).copy_from(values);
     begin += range.length();
   }
   return master_;
