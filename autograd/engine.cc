@@ -10,7 +10,7 @@ using NodePointer = std::shared_ptr<Node>;
 
 // Every node comes after all the nodes that consume it: the reverse of a depth-first post-order. As
 // an operation's inputs are visited in order, leaves listed after the input they are combined with
-// (weights) come right behind their operation.
+// (weights) come right behind their operation. Every node's consumers are counted.
 std::vector<NodePointer> consumers_first(const NodePointer& root) {
   struct Visit {
     NodePointer node;
@@ -27,7 +27,9 @@ std::vector<NodePointer> consumers_first(const NodePointer& root) {
       continue;
     }
     const NodePointer& input = top.node->inputs[top.next_input++];
-    if (input != nullptr && seen.insert(input.get()).second) path.push_back({input});
+    if (input == nullptr) continue;
+    ++input->consumers_to_run;
+    if (seen.insert(input.get()).second) path.push_back({input});
   }
   return {order.rbegin(), order.rend()};
 }
@@ -72,25 +74,31 @@ class BackwardPass {
   void run(bool call_hooks) {
     for (NodePointer& entry : order_) {
       const NodePointer node = std::move(entry);  // freed at the end of its turn
-      if (node->is_leaf) {
-        if (!call_hooks) continue;
+      if (!node->is_leaf) {
+        differentiate(*node);
+      } else if (call_hooks) {
         for (const auto& hook : node->ready_hooks) hook();
-        continue;
       }
-      node->used = true;
-      if (node->has_gradient) {
-        node->has_gradient = false;
-        Gradients gradients(*node, std::move(node->gradient));
-        node->backward(gradients);
+      for (const NodePointer& input : node->inputs) {
+        if (input != nullptr) --input->consumers_to_run;
       }
-      node->backward = nullptr;
-      node->recompute = nullptr;
-      node->gradient = Tensor();
       node->inputs.clear();
     }
   }
 
  private:
+  static void differentiate(Node& node) {
+    node.used = true;
+    if (node.has_gradient) {
+      node.has_gradient = false;
+      Gradients gradients(node, std::move(node.gradient));
+      node.backward(gradients);
+    }
+    node.backward = nullptr;
+    node.recompute = nullptr;
+    node.gradient = Tensor();
+  }
+
   NoGradGuard no_grad_;
   // Consumes the outputs, so that one that is itself a leaf collects like any other. It passes for
   // a leaf that nobody watches.

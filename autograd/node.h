@@ -27,8 +27,12 @@ struct Node {
 
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient may flow
   std::function<void(Gradients&)> backward;
-  std::function<Tensor()> recompute;               // the value again; see Variable::set_recompute()
+  SavedTensor::Recompute recompute;                // the value again; see Variable::set_recompute()
   std::vector<std::function<void()>> ready_hooks;  // leaves only
+
+  // How often the node is an input of those that have yet to run, or are running, in the passes
+  // under way. After a pass that was broken off it may be too large.
+  int consumers_to_run = 0;
 
   Node() = default;
   Node(const Node&) = delete;

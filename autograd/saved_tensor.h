@@ -12,15 +12,22 @@ namespace shardgrad {
 /// selective recomputation, Korthikanti et al., arXiv:2205.05198, section 5.
 class SavedTensor {
  public:
-  explicit SavedTensor(Tensor value) : value_(std::move(value)) {}
-  explicit SavedTensor(std::function<Tensor()> recompute) : recompute_(std::move(recompute)) {}
+  /// Computes the tensor; `gradient` as in get().
+  using Recompute = std::function<Tensor(Tensor* gradient)>;
 
-  /// The tensor; computed at each call if it was not kept.
-  Tensor get() const { return recompute_ ? recompute_() : value_; }
+  explicit SavedTensor(Tensor value) : value_(std::move(value)) {}
+  explicit SavedTensor(Recompute recompute) : recompute_(std::move(recompute)) {}
+
+  /// The tensor; computed at each call if it was not kept. `gradient`, if not null, is what
+  /// Gradients::complete_gradient() gave for the variable whose value this is. It may be changed,
+  /// and the tensor is then not to be asked for again.
+  Tensor get(Tensor* gradient = nullptr) const {
+    return recompute_ ? recompute_(gradient) : value_;
+  }
 
  private:
   Tensor value_;
-  std::function<Tensor()> recompute_;
+  Recompute recompute_;
 };
 
 }  // namespace shardgrad

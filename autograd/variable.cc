@@ -79,7 +79,7 @@ SavedTensor Variable::saved() const {
   return node_ != nullptr && node_->recompute ? SavedTensor(node_->recompute) : SavedTensor(value_);
 }
 
-void Variable::set_recompute(std::function<Tensor()> recompute) {
+void Variable::set_recompute(SavedTensor::Recompute recompute) {
   if (node_ != nullptr) node_->recompute = std::move(recompute);
 }
 
@@ -130,6 +130,13 @@ void Gradients::add(int input, Tensor gradient) {
   } else {
     destination.gradient.copy_from(gradient);
   }
+}
+
+Tensor* Gradients::complete_gradient(int input) const {
+  if (!needed(input)) return nullptr;
+  Node& node = *node_.inputs[input];
+  const bool complete = node.has_gradient && node.consumers_to_run == 1;
+  return complete && node.gradient.is_sole_owner() ? &node.gradient : nullptr;
 }
 
 Tensor Gradients::scratch_like_output() const {

@@ -62,7 +62,12 @@ class Variable {
   /// for the output of a cheap operation whose inputs are kept anyway. `recompute` gives the same
   /// numbers up to rounding; it is dropped with the operation's own backward function, and at once
   /// when no gradient flows into this variable.
-  void set_recompute(std::function<Tensor()> recompute);
+  ///
+  /// The last operation to ask may have it given this variable's complete gradient, which nobody
+  /// else holds. What the two functions of an operation both compute can then be computed once:
+  /// `recompute` may already turn the gradient into that of the operation's input, in place, and
+  /// tell the backward function, whose output() it will be, to pass it on.
+  void set_recompute(SavedTensor::Recompute recompute);
 
  private:
   friend class Gradients;
@@ -108,6 +113,11 @@ class Gradients {
   /// dtype. The tensor is kept, not copied, unless something is there to add it to or its dtype is
   /// not the one that is collected.
   void add(int input, Tensor gradient);
+
+  /// The gradient of `input` if with what this function has given it is complete and nobody else
+  /// holds it; else null. For SavedTensor::get(), when this function will not read or add to that
+  /// gradient any more, nor read the input's value other than what it is about to get.
+  Tensor* complete_gradient(int input) const;
 
   /// output() itself when nobody else holds it, so that a gradient may be computed in place;
   /// otherwise an uninitialised tensor like it.

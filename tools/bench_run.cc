@@ -122,14 +122,9 @@ void wait_for_turn() {
           "the standard input ended before the last step; --paced wants a line for each");
 }
 
-void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, Communicator& world,
-              BenchResult& result) {
+void measure_steps(const BenchCase& task, const BenchRounds& rounds, Device device,
+                   Communicator& world, BenchResult& result) {
   const bool leads = world.rank() == 0;
-  set_allow_tf32(task.device.tf32);
-  const double memory_rate = memory_bytes_per_second(world, device);
-  // The fastest of eight: the machine may be busy with something else now and then.
-  const double gemm_rate =
-      gemm_flops_per_second(world, dtype_of(task.device), device, large_gemm_size(device), 8);
   BenchRank rank(task, world, device);
   std::vector<std::vector<OperationSummary>> calls;
   for (std::int64_t step = 0; step < rounds.warmup + rounds.steps; ++step) {
@@ -143,15 +138,36 @@ void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, C
     result.steps.push_back(taken);
     calls.push_back(std::move(step_calls));
   }
-  const std::int64_t parameters = rank.parameters();
+  const std::int64_t parameters = rank.parameters();  // asks the other ranks
   if (!leads) return;
   result.operations = median_step(std::move(calls));
   result.parameters = parameters;
+  result.peak_bytes_per_rank = static_cast<double>(allocator_for(device).stats().peak_bytes_in_use);
+}
+
+void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, Communicator& world,
+              BenchResult& result) {
+  const bool leads = world.rank() == 0;
+  set_allow_tf32(task.device.tf32);
+  // What the machine can do, before the steps and after them: it may be busy with something else
+  // now and then, so the fastest of many counts.
+  struct {
+    double memory = 0.0, gemm = 0.0;
+  } rates;
+  const auto measure_rates = [&] {
+    rates.memory = std::max(rates.memory, memory_bytes_per_second(world, device));
+    rates.gemm = std::max(rates.gemm, gemm_flops_per_second(world, dtype_of(task.device), device,
+                                                            large_gemm_size(device), 8));
+  };
+  measure_rates();
+  measure_steps(task, rounds, device, world, result);
+  world.barrier();  // every rank has read its peak of memory and freed its tensors
+  measure_rates();
+  if (!leads) return;
   result.threads = intra_op_threads();
   result.flops = step_flops(task.model, task.batch_size, task.seq_len);
-  result.gemm_rate = gemm_rate;
-  result.memory_rate = memory_rate;
-  result.peak_bytes_per_rank = static_cast<double>(allocator_for(device).stats().peak_bytes_in_use);
+  result.gemm_rate = rates.gemm;
+  result.memory_rate = rates.memory;
 }
 
 }  // namespace

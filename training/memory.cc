@@ -43,15 +43,19 @@ struct TokenBytes {
   // The backward pass of the head, the last norm still kept.
   double head() const { return norm() + vocabulary + crossing() + 3.0 * statistic; }
 
-  // That of a block: the stream's gradient; within the feed-forward layer the GELU's output,
-  // computed again, and its gradient, or the gradients of the GELU's and the layer's input; within
-  // attention those of its output, q, k and v, when what the feed-forward layer kept is gone.
+  // That of a block: the stream's gradient; within the feed-forward layer the gradient of the
+  // GELU's output, or when what the GELU kept is gone, those of its and the layer's input; within
+  // attention those of its output, q, k and v, when all that the feed-forward layer kept is gone.
   double block_backward() const {
-    const double feed_forward = d_ff + std::max(d_ff, crossing());
+    const double feed_forward = std::max(d_ff, crossing());
     const double attention =
         3.0 * d_model / ranks + std::max(d_model / ranks, crossing()) - norm() - d_ff;
     return stream() + (sliced ? d_model : 0.0) + std::max(feed_forward, attention);
   }
+
+  // The end of a block's second forward pass, beside the stream's gradient: the outputs of the GELU
+  // and of the feed-forward layer.
+  double block_again() const { return 2.0 * stream() + (sliced ? d_model : 0.0) + d_ff; }
 
   double element, statistic;
   std::int64_t ranks;
@@ -71,6 +75,7 @@ TrainingMemory estimated_step_memory(const GPTConfig& config, const TrainingLayo
   double block = bytes.block_backward();
   if (layout.recompute == Recompute::Block) {
     kept = bytes.block_inputs(layers);
+    block = std::max(block, bytes.block_again());
     // The last block is whole again, and its input no longer beside it.
     block += bytes.block() + bytes.block_inputs(layers - 1) - kept;
   }

@@ -5,17 +5,34 @@
 namespace shardgrad {
 namespace {
 
+// What a GELU keeps for the ways back through it.
+struct SavedInput {
+  Tensor x;
+  bool differentiated = false;  // the gradient of y has become that of x
+};
+
 // The variable y = gelu(x), whose backward pass keeps x alone.
 Variable record_gelu(const Variable& x, const Tensor& y, GeluKind kind) {
-  const Tensor& input = x.value();
-  Variable result = record("gelu", {x}, y, [x = input, kind](Gradients& gradients) {
+  const auto saved = std::make_shared<SavedInput>(SavedInput{x.value()});
+  Variable result = record("gelu", {x}, y, [saved, kind](Gradients& gradients) {
+    if (saved->differentiated) {
+      gradients.add(0, gradients.take_output());
+      return;
+    }
     Tensor dx = gradients.scratch_like_output();
-    kernels::gelu_backward(x, gradients.output(), dx, kind);
+    kernels::gelu_backward(saved->x, gradients.output(), dx, kind);
     gradients.add(0, std::move(dx));
   });
-  result.set_recompute([x = input, kind] {
-    Tensor y = Tensor::empty_like(x);
-    kernels::gelu_forward(x, y, kind);
+  result.set_recompute([saved, kind](Tensor* dy) {
+    // Where nobody else needs x any more, y takes its place.
+    if (dy != nullptr && saved->x.is_sole_owner()) {
+      Tensor y = std::move(saved->x);
+      kernels::gelu_backward_and_value(y, *dy, y, *dy, kind);
+      saved->differentiated = true;
+      return y;
+    }
+    Tensor y = Tensor::empty_like(saved->x);
+    kernels::gelu_forward(saved->x, y, kind);
     return y;
   });
   return result;

@@ -43,7 +43,10 @@ Variable record_linear(const Variable& x, const Variable& weight, const Variable
                 [x = x.saved(), weight = weight.value(), has_bias = bias.defined(),
                  region](Gradients& gradients) {
                   const Tensor& dy = gradients.output();
-                  std::function<Tensor()> input = [&x] { return x.get(); };
+                  std::function<Tensor()> input = [&] {
+                    // What crosses is added at the end.
+                    return x.get(region.backward ? nullptr : gradients.complete_gradient(0));
+                  };
                   if (region.forward && gradients.needed(1)) input = region.forward(x.get());
                   std::function<Tensor()> crossing_dx;
                   if (gradients.needed(0) && region.backward) {

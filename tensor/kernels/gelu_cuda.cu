@@ -63,6 +63,34 @@ struct Backward {
   }
 };
 
+// y and dx of one pass; y may be x, and dx may be dy. Pieces are packs, or elements of tensors
+// whose memory does not start at a multiple of 16 bytes.
+template <class Gelu, class T>
+__global__ void backward_and_value_kernel(std::int64_t count, bool packed, const T* x, const T* dy,
+                                          T* y, T* dx) {
+  constexpr std::int64_t kSize = Pack<T>::kSize;
+  const std::int64_t packs = packed ? count / kSize : 0;
+  for (std::int64_t p = global_thread(); p < packs; p += all_threads()) {
+    const Pack<T> in = load_pack(x + p * kSize);
+    const Pack<T> gradient = load_pack(dy + p * kSize);
+    Pack<T> value, out;
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      const auto argument = widen(in.value[i]);
+      value.value[i] = narrow<T>(Gelu::value(argument));
+      out.value[i] = narrow<T>(widen(gradient.value[i]) * Gelu::derivative(argument));
+    }
+    store_pack(y + p * kSize, value);
+    store_pack(dx + p * kSize, out);
+  }
+  for (std::int64_t i = packs * kSize + global_thread(); i < count; i += all_threads()) {
+    const auto argument = widen(x[i]);
+    const auto gradient = widen(dy[i]);
+    y[i] = narrow<T>(Gelu::value(argument));
+    dx[i] = narrow<T>(gradient * Gelu::derivative(argument));
+  }
+}
+
 template <class Body>
 void dispatch_kind(GeluKind kind, Body&& body) {
   if (kind == GeluKind::Exact) {
@@ -90,6 +118,26 @@ void gelu_backward(const Tensor& x, const Tensor& dy, Tensor& dx, GeluKind kind)
     dispatch_kind(kind, [&](auto gelu) {
       map_elements("gelu_backward", x.numel(), Backward<decltype(gelu)>{}, device_data<T>(dx),
                    device_data<T>(x), device_data<T>(dy));
+    });
+  });
+}
+
+void gelu_backward_and_value(const Tensor& x, const Tensor& dy, Tensor& y, Tensor& dx,
+                             GeluKind kind) {
+  constexpr const char* kName = "gelu_backward_and_value";
+  const std::int64_t count = x.numel();
+  if (count == 0) return;
+  dispatch_element(x.dtype(), kName, [&](auto type) {
+    using T = decltype(type);
+    const T* const in = device_data<T>(x);
+    const T* const gradient = device_data<T>(dy);
+    T* const value = device_data<T>(y);
+    T* const out = device_data<T>(dx);
+    const bool packed = fits_packs<T>(0, in, gradient, value, out);
+    const std::int64_t pieces = packed ? count / Pack<T>::kSize + 1 : count;
+    dispatch_kind(kind, [&](auto gelu) {
+      launch(kName, element_blocks(pieces), kElementThreads, 0,
+             backward_and_value_kernel<decltype(gelu), T>, count, packed, in, gradient, value, out);
     });
   });
 }

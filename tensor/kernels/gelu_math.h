@@ -39,36 +39,36 @@ struct ExactGelu {
   }
 };
 
-/// 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). With a = |x| and
-/// e = exp(-2u(a)), sigmoid(-2u(a)) is e / (1 + e), without cancellation, and e cannot overflow.
+/// 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). All is expressed by
+/// a = |x| and the complement sigmoid(-2u(a)), one exponential and one division, which a loop that
+/// wants value and derivative computes once.
 struct TanhGelu {
-  // |x|, limited to where e has become 0.
+  // |x|, limited to where the complement has become 0.
   template <class T>
   [[gnu::always_inline]] static T magnitude(T x) {
     constexpr T kFar = std::is_same_v<T, float> ? T(10.25) : T(30);
     const T a = std::fabs(x);
     return a > kFar ? kFar : a;
   }
+  // With e = exp(-2u(a)), which cannot overflow: e / (1 + e), without cancellation.
   template <class T>
-  [[gnu::always_inline]] static T exponential(T a) {
+  [[gnu::always_inline]] static T complement(T a) {
     constexpr double kLinear = -2.0 * detail::kSqrtTwoOverPi * detail::kLog2E;
-    return exp2_of_product(a, multiply_add(T(kLinear * detail::kCubic), a * a, T(kLinear)));
+    const T e = exp2_of_product(a, multiply_add(T(kLinear * detail::kCubic), a * a, T(kLinear)));
+    return e / (T(1) + e);
   }
   template <class T>
   [[gnu::always_inline]] static T value(T x) {
     const T a = magnitude(x);
-    const T e = exponential(a);
-    return (x < T(0) ? T(0) : x) - a * e / (T(1) + e);
+    return multiply_add(-a, complement(a), x < T(0) ? T(0) : x);
   }
   template <class T>
   [[gnu::always_inline]] static T derivative(T x) {
     const T a = magnitude(x);
-    const T e = exponential(a);
-    const T sigmoid = T(1) / (T(1) + e);
-    const T complement = e * sigmoid;
+    const T c = complement(a);
     const T twice_du = multiply_add(T(6.0 * detail::kSqrtTwoOverPi * detail::kCubic), a * a,
                                     T(2.0 * detail::kSqrtTwoOverPi));
-    const T at_minus_a = multiply_add(-a * twice_du * sigmoid, complement, complement);
+    const T at_minus_a = multiply_add(-a * twice_du * (T(1) - c), c, c);
     return x < T(0) ? at_minus_a : T(1) - at_minus_a;
   }
 };

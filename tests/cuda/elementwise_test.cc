@@ -126,6 +126,46 @@ TEST_P(CudaElementwiseTest, Gelu) {
   }
 }
 
+// Expects what computes both at once to give the bits of what computes each, also in place.
+void expect_both_at_once(const Tensor& x, const Tensor& dy, GeluKind kind) {
+  Tensor y = Tensor::empty_like(x), dx = Tensor::empty_like(x);
+  kernels::gelu_forward(x, y, kind);
+  kernels::gelu_backward(x, dy, dx, kind);
+  Tensor value = Tensor::empty_like(x), gradient = Tensor::empty_like(x);
+  kernels::gelu_backward_and_value(x, dy, value, gradient, kind);
+  EXPECT_TRUE(same_bits(value, y.to(Device{}))) << x.shape().to_string();
+  EXPECT_TRUE(same_bits(gradient, dx.to(Device{}))) << x.shape().to_string();
+  Tensor x_to_y = x.clone(), dy_to_dx = dy.clone();
+  kernels::gelu_backward_and_value(x_to_y, dy_to_dx, x_to_y, dy_to_dx, kind);
+  EXPECT_TRUE(same_bits(x_to_y, y.to(Device{}))) << x.shape().to_string();
+  EXPECT_TRUE(same_bits(dy_to_dx, dx.to(Device{}))) << x.shape().to_string();
+}
+
+TEST_P(CudaElementwiseTest, GeluBothAtOnce) {
+  for (GeluKind kind : {GeluKind::Exact, GeluKind::Tanh}) {
+    for (const Shape& shape : kShapes) {
+      const Input x = random_input(shape, dtype(), 1, 3.0), dy = random_input(shape, dtype(), 2);
+      expect_both_at_once(x.device, dy.device, kind);
+    }
+    // Slices that do not start at a multiple of 16 bytes.
+    const Input x = random_input({100}, dtype(), 1, 3.0), dy = random_input({100}, dtype(), 2);
+    Tensor y = device_output({100}, dtype()), dx = device_output({100}, dtype());
+    y.fill(7.0);
+    dx.fill(7.0);
+    Tensor y_part = y.slice(0, 1, 98), dx_part = dx.slice(0, 1, 98);
+    kernels::gelu_backward_and_value(x.device.slice(0, 1, 98), dy.device.slice(0, 2, 98), y_part,
+                                     dx_part, kind);
+    Tensor expected_y = Tensor::full({100}, 7.0, reference_dtype());
+    Tensor expected_dx = Tensor::full({100}, 7.0, reference_dtype());
+    Tensor expected_y_part = expected_y.slice(0, 1, 98),
+           expected_dx_part = expected_dx.slice(0, 1, 98);
+    kernels::gelu_forward(x.host.slice(0, 1, 98), expected_y_part, kind);
+    kernels::gelu_backward(x.host.slice(0, 1, 98), dy.host.slice(0, 2, 98), expected_dx_part, kind);
+    EXPECT_LT(difference(y, expected_y), tolerance());
+    EXPECT_LT(difference(dx, expected_dx), tolerance());
+  }
+}
+
 TEST_P(CudaElementwiseTest, GeluFarOutAndNotANumber) {
   const Input x(Tensor::from(std::vector<double>{-1e4, -30, -9.6, 0, 9.6, 30, 1e4}, {7}), dtype());
   const Input dy(Tensor::full({7}, 1.0, DType::Float64), dtype());
@@ -138,9 +178,14 @@ TEST_P(CudaElementwiseTest, GeluFarOutAndNotANumber) {
     kernels::gelu_backward(x.device, dy.device, out, kind);
     kernels::gelu_backward(x.host, dy.host, expected, kind);
     EXPECT_LT(difference(out, expected), tolerance());
+    expect_both_at_once(x.device, dy.device, kind);
     Tensor nan = Tensor::full({5}, std::nan(""), dtype(), kGpu);
     kernels::gelu_forward(nan, nan, kind);
     EXPECT_TRUE(std::isnan(nan.slice(0, 3, 1).item()));
+    Tensor gradient = Tensor::full({5}, 1.0, dtype(), kGpu);
+    kernels::gelu_backward_and_value(nan, gradient, nan, gradient, kind);
+    EXPECT_TRUE(std::isnan(nan.slice(0, 4, 1).item()));
+    EXPECT_TRUE(std::isnan(gradient.slice(0, 4, 1).item()));
   }
 }
 

@@ -2,11 +2,13 @@
 // between the ranks while others are computed.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <optional>
 #include <ostream>
 #include <tuple>
 
 #include "tensor/allocator.h"
+#include "tensor/operation_times.h"
 #include "tests/model/training_run.h"
 
 namespace shardgrad {
@@ -60,6 +62,29 @@ TEST_P(BitwiseTest, Overlap) {
     const TrainingRun alone = train(training);
     training.overlap = true;
     expect_same_bits(train(training), alone);
+  }
+}
+
+// No feed-forward layer goes over its hidden features more often than it must.
+TEST_P(BitwiseTest, EveryGeluIsDifferentiatedTogetherWithItsValue) {
+  const auto [tp, sequence_parallel] = GetParam();
+  for (const Recompute recompute : {Recompute::None, Recompute::Block}) {
+    run_ranks(tp, 1, [&, sequence_parallel = sequence_parallel](Communicator& world) {
+      CommunicationQueue queue(world);
+      for (CommunicationQueue* overlap : {static_cast<CommunicationQueue*>(nullptr), &queue}) {
+        GPTModel model(small_config(true), world, {}, {sequence_parallel, recompute, overlap});
+        initialize_parameters(model, 1);
+        const Tensor ids = reference::random_ids({2, 10}, 0, 101, 1);
+        const Variable loss = model.loss(ids, ids, {});
+        const OperationTimes times;
+        backward(loss);
+        std::map<std::string, int> calls;
+        for (const OperationCall& call : times.calls()) ++calls[call.name];
+        EXPECT_EQ(calls["gelu_backward_and_value"], small_config(true).n_layers);
+        EXPECT_EQ(calls["gelu_backward"], 0);
+        EXPECT_EQ(calls["gelu_forward"], 0);
+      }
+    });
   }
 }
 

@@ -78,6 +78,42 @@ TEST_P(GeluTest, BackwardMatchesTheDerivative) {
   }
 }
 
+// Expects what computes both at once to give the bits of what computes each, also in place.
+void expect_both_at_once(const Tensor& x, const Tensor& dy, GeluKind kind) {
+  Tensor y = Tensor::empty_like(x), dx = Tensor::empty_like(x);
+  kernels::gelu_forward(x, y, kind);
+  kernels::gelu_backward(x, dy, dx, kind);
+  const Tensor x_before = x.clone(), dy_before = dy.clone();
+  Tensor value = Tensor::empty_like(x), gradient = Tensor::empty_like(x);
+  kernels::gelu_backward_and_value(x, dy, value, gradient, kind);
+  EXPECT_TRUE(bitwise_equal(value, y)) << x.shape().to_string();
+  EXPECT_TRUE(bitwise_equal(gradient, dx)) << x.shape().to_string();
+  EXPECT_TRUE(bitwise_equal(x, x_before));
+  EXPECT_TRUE(bitwise_equal(dy, dy_before));
+  Tensor x_to_y = x.clone(), dy_to_dx = dy.clone();
+  kernels::gelu_backward_and_value(x_to_y, dy_to_dx, x_to_y, dy_to_dx, kind);
+  EXPECT_TRUE(bitwise_equal(x_to_y, y)) << x.shape().to_string();
+  EXPECT_TRUE(bitwise_equal(dy_to_dx, dx)) << x.shape().to_string();
+}
+
+TEST_P(GeluTest, BothAtOnceMatchTheDefinitions) {
+  for (GeluKind kind : kKinds) {
+    for (const Shape& shape : awkward_matrices()) {
+      const Tensor x = random_tensor(shape, dtype(), 1, 2.0);
+      const Tensor dy = random_tensor(shape, dtype(), 2);
+      const Matrix value = to_matrix(x).unaryExpr([&](double v) { return gelu(v, kind); });
+      const Matrix gradient = to_matrix(dy).cwiseProduct(
+          to_matrix(x).unaryExpr([&](double v) { return gelu_derivative(v, kind); }));
+      Tensor y = x.clone(), dx = dy.clone();
+      kernels::gelu_backward_and_value(y, dx, y, dx, kind);
+      EXPECT_LT(relative_difference(y, value), tolerance()) << shape.to_string();
+      EXPECT_LT((to_matrix(dx) - gradient).norm(), tolerance() * to_matrix(dy).norm())
+          << shape.to_string();
+      expect_both_at_once(x, dy, kind);
+    }
+  }
+}
+
 // Each value on a dense line, so that an error in the tails is not drowned by the large values.
 TEST_P(GeluTest, EveryValueIsAccurate) {
   const double bound = dtype() == DType::Float64 ? 1e-13 : tolerance();
@@ -91,6 +127,7 @@ TEST_P(GeluTest, EveryValueIsAccurate) {
     Tensor dx = Tensor::empty_like(x);
     kernels::gelu_forward(x, y, kind);
     kernels::gelu_backward(x, ones, dx, kind);
+    expect_both_at_once(x, ones, kind);
     const std::vector<double> value = y.to(DType::Float64).to_vector<double>();
     const std::vector<double> slope = dx.to(DType::Float64).to_vector<double>();
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -120,6 +157,11 @@ TEST_P(GeluTest, HugeInfiniteAndNotANumber) {
       EXPECT_EQ(dx.slice(0, 0, 1).item(), 1.0);
       EXPECT_NEAR(dx.slice(0, 1, 1).item(), 0.0, 1e-30);
       EXPECT_TRUE(std::isnan(dx.slice(0, 2, 1).item()));
+      // Beside a NaN, whose bits may differ.
+      expect_both_at_once(x.slice(0, 0, 2), ones.slice(0, 0, 2), kind);
+      Tensor nan = x.slice(0, 2, 1).clone(), gradient = ones.slice(0, 2, 1).clone();
+      kernels::gelu_backward_and_value(nan, gradient, nan, gradient, kind);
+      EXPECT_TRUE(std::isnan(nan.item()) && std::isnan(gradient.item()));
     }
   }
 }
@@ -139,6 +181,7 @@ TEST_P(GeluTest, AShardHoldsTheBitsOfTheWhole) {
         EXPECT_TRUE(bitwise_equal(part, y.slice(0, first, length)));
         kernels::gelu_backward(x.slice(0, first, length), dy.slice(0, first, length), part, kind);
         EXPECT_TRUE(bitwise_equal(part, dx.slice(0, first, length)));
+        expect_both_at_once(x.slice(0, first, length), dy.slice(0, first, length), kind);
       }
     }
     for (int threads : {1, 2, 3}) {
@@ -148,6 +191,7 @@ TEST_P(GeluTest, AShardHoldsTheBitsOfTheWhole) {
       EXPECT_TRUE(bitwise_equal(again, y));
       kernels::gelu_backward(x, dy, again, kind);
       EXPECT_TRUE(bitwise_equal(again, dx));
+      expect_both_at_once(x, dy, kind);
     }
   }
 }
@@ -159,6 +203,16 @@ TEST_P(GeluTest, Errors) {
             "[gelu_forward] y has shape [3, 2]; expected [2, 3]");
   EXPECT_THAT(error_of([&] { kernels::gelu_backward(x, x, wrong, GeluKind::Exact); }),
               HasSubstr("[gelu_backward] dx has shape [3, 2]"));
+  Tensor right = Tensor::zeros({2, 3}, dtype());
+  const auto both = [](const Tensor& x, const Tensor& dy, Tensor& y, Tensor& dx) {
+    return error_of([&] { kernels::gelu_backward_and_value(x, dy, y, dx, GeluKind::Tanh); });
+  };
+  EXPECT_THAT(both(x, wrong, right, right),
+              HasSubstr("[gelu_backward_and_value] dy has shape [3, 2]; expected [2, 3]"));
+  EXPECT_THAT(both(x, x, wrong, right), HasSubstr("y has shape [3, 2]; expected [2, 3]"));
+  EXPECT_THAT(both(x, x, right, wrong), HasSubstr("dx has shape [3, 2]; expected [2, 3]"));
+  EXPECT_THAT(both(x.transpose(0, 1), x.transpose(0, 1), right, right),
+              HasSubstr("x of shape [3, 2] with strides [1, 3] is not contiguous"));
 }
 
 }  // namespace
