@@ -55,6 +55,8 @@ GPTTraining::GPTTraining(const GPTConfig& config, const TrainingLayout& layout, 
 StepOutcome GPTTraining::step(const TrainingStep& step, const BatchSource& batch,
                               const StepLimits& limits) {
   Communicator& tensor_parallel = mesh_.tensor_parallel();
+  // Here, and not after the backward pass, so that the first step takes the memory of every other.
+  if (optimizer_.has_master()) optimizer_.master();
   StepOutcome outcome;
   outcome.limits = limits;
   outcome.loss = forward_and_backward(step, batch);

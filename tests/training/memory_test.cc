@@ -165,9 +165,9 @@ TEST_F(MemoryTest, OfDataParallelLayouts) {
   }
 }
 
-// The masters are made where they stay. On so few tokens a second copy of them, or half of one,
-// would be more than all that a step needs beside what is held.
-TEST_F(MemoryTest, OfTheFirstStepOfBfloat16) {
+// What the first step takes is reported as the run's need. On so few tokens a second copy of the
+// masters would be more than all that a step needs beside what is held.
+TEST_F(MemoryTest, TheFirstStepOfBfloat16TakesWhatOthersTake) {
   std::vector<TrainingLayout> layouts(3);
   layouts[1].tensor_parallel = 2;
   layouts[2].data_parallel = 2;
@@ -176,14 +176,16 @@ TEST_F(MemoryTest, OfTheFirstStepOfBfloat16) {
     SCOPED_TRACE(layout.to_string());
     MemoryRun run;
     run.layout = layout;
-    run.shape = {2000, 3, 128, 512};
+    run.shape = {500, 3, 128, 512};
     run.batch = {2, 8, 1};
     run.dtype = DType::BFloat16;
     const Measured found = measure(run);
-    const auto held = static_cast<double>(found.said.held());
     const double masters = static_cast<double>(found.said.optimizer) / 3.0;
-    EXPECT_GE(found.first_step, held);
-    EXPECT_LT(found.first_step, held + masters / 4.0);
+    EXPECT_LT(found.first_step, static_cast<double>(found.said.held()) + 0.75 * masters);
+    // The peaks of several ranks, which share the allocator, need not coincide.
+    if (layout.world_size() == 1) {
+      EXPECT_EQ(found.first_step, found.held + found.in_step);
+    }
   }
 }
 
