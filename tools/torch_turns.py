@@ -86,7 +86,9 @@ def main():
     torch_gpt = str(pathlib.Path(__file__).with_name("torch_gpt.py"))
     ours, theirs = [], []
     try:
-        count = ["--warmup=1", f"--steps={rounds}", "--paced"]
+        # One step more than there are turns: a program that has made its last one goes on to its report, which would
+        # disturb the others.
+        count = ["--warmup=1", f"--steps={int(rounds) + 1}", "--paced"]
         for tensor_parallel in (1, 2):
             start(f"tp={tensor_parallel}", [bench, *options, *count, "--device=cpu", "--dropout=0",
                                             f"--tp={tensor_parallel}"], ours)
