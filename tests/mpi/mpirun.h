@@ -17,10 +17,17 @@ inline Result mpirun(int processes, const std::string& program,
   words.insert(words.end(), options.begin(), options.end());
   words.insert(words.end(), {"-n", std::to_string(processes), tool_path(program)});
   words.insert(words.end(), arguments.begin(), arguments.end());
-  return run("/usr/bin/env", words, folder,
-             {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_pml=ob1",
-              "OMPI_MCA_btl=self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism=none",
-              "OMPI_MCA_plm_rsh_agent=", "TMPDIR=/tmp"});
+  // Open MPI names its files by process number, and those of two sandboxes may be the same. The
+  // path of a socket must be short, so the test's own folder will not do.
+  std::string scratch = "/tmp/mpi.XXXXXX";
+  if (mkdtemp(scratch.data()) == nullptr) ADD_FAILURE() << "cannot make a folder in /tmp";
+  const Result result =
+      run("/usr/bin/env", words, folder,
+          {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_pml=ob1",
+           "OMPI_MCA_btl=self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism=none",
+           "OMPI_MCA_plm_rsh_agent=", "TMPDIR=" + scratch});
+  std::filesystem::remove_all(scratch);
+  return result;
 }
 
 /// Runs scenario `name` of the program in this folder.
