@@ -1,8 +1,8 @@
 // Two of oneDNN's calls multiply: the matmul primitive, on the operands as they lie, and sgemm,
-// which knows no bias and no bfloat16. What is measured of them stands at prefers_sgemm() and
-// has_colliding_rows(). Packing the weights for matmul first gains at most 0.05 in the
-// multiplication (two Zen 4 cores, GPT-2's shapes) and loses twice that in the packing, as each
-// packed copy serves one call a step.
+// which knows no bias and no bfloat16; panel_gemm.h makes of sgemm what a forward pass needs. What
+// is measured of them stands at prefers_sgemm(), has_colliding_rows() and in docs/performance.md.
+// Packing the weights for matmul first gains at most 0.05 in the multiplication (two Zen 4 cores,
+// GPT-2's shapes) and loses twice that in the packing, as each packed copy serves one call a step.
 #include "tensor/kernels/onednn_gemm.h"
 
 #include <algorithm>
@@ -146,7 +146,8 @@ void gemm_by_matmul(const GemmProblem& problem, const Tensor& a, const Tensor& b
 // transposed, unless sgemm then reads the factors where they lie (for one short extent, by the rule
 // that oneDNN has for this) and they are long: 0.6 to 1.0 times as fast. Where only the right
 // factor is transposed, as in the forward pass, matmul is the faster for long sums and else they
-// are equal. Other makers' processors keep matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
+// are equal, and panels are faster than both from 512 rows on. Other makers' processors keep
+// matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
 bool prefers_sgemm(const GemmProblem& problem) {
   const bool measured = problem.dtype == DType::Float32 && !problem.bias &&
                         std::min({problem.m, problem.n, problem.k}) >= 64 && is_intel() &&
