@@ -14,7 +14,7 @@ void run(BenchOptions& options, Processes& processes) {
   const bool leads = processes.leads();
   if (leads) fmt::print("machine     {}, {} cores\n", processor_name(), available_cores());
   for (BenchCase& task : options.cases) {
-    results.push_back(run_bench(task, {options.warmup, options.steps, options.paced}, processes));
+    results.push_back(run_bench(task, options.rounds, processes));
     if (!leads) continue;
     if (options.cases.size() > 1) fmt::print("\n");
     print_result(task, results.back());

@@ -109,11 +109,11 @@ bool parse_bench_options(int argc, const char* const* argv, BenchOptions& option
   integer("--seq-len", task.seq_len, 1, "Tokens of a sequence");
   integer("--threads", task.threads, 0, "Threads per rank; 0: an equal share of the cores",
           kMostThreads);
-  integer("--warmup", options.warmup, 0, "Steps before the measured ones");
-  integer("--steps", options.steps, 1,
+  integer("--warmup", options.rounds.warmup, 0, "Steps before the measured ones");
+  integer("--steps", options.rounds.steps, 1,
           "Measured steps; each is followed by one that is looked into");
   app.add_flag(
-      "--paced", options.paced,
+      "--paced", options.rounds.paced,
       "Each step waits for a line on the standard input, so that a program can let several "
       "measurements take turns");
   app.add_flag(

@@ -10,10 +10,8 @@ namespace shardgrad {
 
 struct BenchOptions {
   std::vector<BenchCase> cases;  ///< in the order in which they are to be measured
-  std::int64_t warmup = 2;
-  std::int64_t steps = 7;
-  bool paced = false;  ///< each step waits for a line on the standard input
-  std::string json;    ///< file for the numbers; empty: none
+  BenchRounds rounds;
+  std::string json;  ///< file for the numbers; empty: none
 };
 
 /// Reads and validates the command line. Returns false when it asked for --help.

@@ -161,7 +161,7 @@ void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, C
   };
   measure_rates();
   measure_steps(task, rounds, device, world, result);
-  world.barrier();  // every rank has read its peak of memory and freed its tensors
+  world.barrier();  // the peak of memory is read, and every rank has freed its tensors
   measure_rates();
   if (!leads) return;
   result.threads = intra_op_threads();
