@@ -1,4 +1,4 @@
-// float32 products whose factors are transposed or lie badly, as those of a layer's passes do.
+// float32 products whose right factor is transposed, as a layer's forward pass has them.
 #pragma once
 
 #include <functional>
@@ -14,12 +14,12 @@ bool prefers_panels(const GemmProblem& problem);
 /// cache: the place for a bias or an activation.
 using BlockDone = std::function<void(const GemmBlock&)>;
 
-/// c (+)= a b for float32, without the problem's bias. Brings the right factor, panel by panel of
-/// columns, into row order in scratch memory that fits into the second cache, and multiplies rows
-/// of a by it with oneDNN's sgemm, which is at its best with two row-major factors; a transposed
-/// left factor is brought into row order likewise. Each thread has its own columns of c, or its own
-/// rows where columns are few or, with a transposed left factor, fewer. Source of the order: Goto,
-/// van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+/// c (+)= a b for float32 with a row-major and b column-major, without the problem's bias. Brings
+/// the right factor, panel by panel of columns, into row order in scratch memory that fits into the
+/// second cache, and multiplies rows of a by it with oneDNN's sgemm, which is at its best with two
+/// row-major factors. Each thread has its own columns of c, or its own rows where columns are few.
+/// Source of the order: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+/// ACM TOMS 34(3), 2008.
 /// @throws Error when oneDNN fails.
 void multiply_by_panels(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c,
                         const BlockDone& done);

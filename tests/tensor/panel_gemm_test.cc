@@ -25,11 +25,10 @@ struct Case {
 };
 
 // One panel and many, sums in one piece and in two, ends that are no whole tile, few columns, which
-// leaves the threads the rows, and more rows than a transposed factor is brought into order at
-// once.
-const Case kCases[] = {{1, 1, 1, 1},        {520, 100, 70, 1},  {520, 100, 70, 4},
-                       {300, 1000, 90, 3},  {60, 208, 3100, 2}, {1100, 40, 33, 4},
-                       {257, 385, 1537, 1}, {1700, 90, 300, 2}};
+// leaves the threads the rows.
+const Case kCases[] = {{1, 1, 1, 1},       {520, 100, 70, 1},  {520, 100, 70, 4},
+                       {300, 1000, 90, 3}, {60, 208, 3100, 2}, {1100, 40, 33, 4},
+                       {257, 385, 1537, 1}};
 
 // A matrix with NaN around it, so that reading beyond its ends shows.
 Tensor surrounded(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
@@ -53,14 +52,11 @@ INSTANTIATE_TEST_SUITE_P(Sizes, PanelGemmTest, ::testing::ValuesIn(kCases), [](c
 
 TEST_P(PanelGemmTest, IsTheProductAndNamesEachElementOnce) {
   const Case& sizes = GetParam();
-  for (int kind = 0; kind < 8; ++kind) {
-    const bool accumulate = kind & 1, turns_a = kind & 2, turns_b = kind & 4;
-    SCOPED_TRACE(fmt::format("accumulate {}, transposed {} {}", accumulate, turns_a, turns_b));
-    const Tensor a =
-        turns_a ? surrounded(sizes.k, sizes.m, 1).transpose(0, 1) : surrounded(sizes.m, sizes.k, 1);
-    const Tensor b =
-        turns_b ? surrounded(sizes.n, sizes.k, 2).transpose(0, 1) : surrounded(sizes.k, sizes.n, 2);
-    const Matrix product = to_matrix(a) * to_matrix(b);
+  const Tensor a = surrounded(sizes.m, sizes.k, 1);
+  const Tensor b = surrounded(sizes.n, sizes.k, 2).transpose(0, 1);
+  const Matrix product = to_matrix(a) * to_matrix(b);
+  for (bool accumulate : {false, true}) {
+    SCOPED_TRACE(accumulate);
     const Tensor before = random_tensor({sizes.m, sizes.n + 3}, DType::Float32, 3);
     Tensor around = before.clone();
     Tensor c = around.slice(1, 1, sizes.n);
