@@ -1,6 +1,11 @@
 // Starts a built program with mpirun, as a user does.
 #pragma once
 
+#include <stdlib.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -19,8 +24,11 @@ inline Result mpirun(int processes, const std::string& program,
   words.insert(words.end(), arguments.begin(), arguments.end());
   // Open MPI names its files by process number, and those of two sandboxes may be the same. The
   // path of a socket must be short, so the test's own folder will not do.
-  std::string scratch = "/tmp/mpi.XXXXXX";
-  if (mkdtemp(scratch.data()) == nullptr) ADD_FAILURE() << "cannot make a folder in /tmp";
+  std::string scratch = "/tmp/mpi.XXXXXX";  // mkdtemp puts letters in place of the X
+  if (mkdtemp(scratch.data()) == nullptr) {
+    ADD_FAILURE() << "cannot make a folder in /tmp: " << std::strerror(errno);
+    return {};
+  }
   const Result result =
       run("/usr/bin/env", words, folder,
           {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_pml=ob1",
