@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tensor/work_shares.h"
+
 namespace shardgrad {
 
 /// Sets how many threads the kernels called from this thread may use. Each rank thread sets its
@@ -15,27 +17,45 @@ inline void set_intra_op_threads(int threads) { omp_set_num_threads(threads); }
 /// The number set for this thread.
 inline int intra_op_threads() { return omp_get_max_threads(); }
 
-/// Splits [0, count) into one contiguous range per thread and calls `body(begin, end)` on each.
+/// Shares pieces 0 to count - 1 of a job out among the threads: calls `body(take)` at most once on
+/// each, where take() returns a piece that has not been taken, or -1 when there is none left. For a
+/// job whose pieces use memory that a thread prepares once. Which thread has which piece depends on
+/// how fast the cores are; what is computed must not. `body` must not throw.
+template <class Body>
+void parallel_pieces(std::int64_t count, const Body& body) {
+  const int most = omp_in_parallel() ? 1 : omp_get_max_threads();
+  const int threads = static_cast<int>(std::clamp<std::int64_t>(count, 1, most));
+  if (threads == 1) {
+    std::int64_t next = 0;
+    body([&] { return next < count ? next++ : -1; });
+    return;
+  }
+  WorkShares shares(count, threads);
+#pragma omp parallel num_threads(threads)
+  {
+    const int thread = omp_get_thread_num();
+    body([&] { return shares.take(thread); });
+  }
+}
+
+/// Splits [0, count) into contiguous ranges and calls `body(begin, end)` on each, in parallel.
 /// Ranges of fewer than `grain` iterations are not worth a thread: the loop then uses fewer. The
 /// split depends on count, grain and the number of threads only, so a run repeats bit for bit.
 /// `body` must not throw.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
-  const std::int64_t useful = count / std::max<std::int64_t>(grain, 1);
-  const int threads = static_cast<int>(
-      std::clamp<std::int64_t>(useful, 1, omp_in_parallel() ? 1 : omp_get_max_threads()));
-  if (threads == 1) {
-    if (count > 0) body(std::int64_t{0}, count);
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    const std::int64_t rank = omp_get_thread_num();
-    const std::int64_t ranks = omp_get_num_threads();
-    const std::int64_t begin = count * rank / ranks;
-    const std::int64_t end = count * (rank + 1) / ranks;
-    if (begin < end) body(begin, end);
-  }
+  // Enough for a fast core to take over from a slow one, and few enough to stream memory.
+  constexpr std::int64_t kRangesPerThread = 8;
+  if (count <= 0) return;
+  const std::int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+  const std::int64_t useful = std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1);
+  std::int64_t ranges = std::min(useful, threads);
+  if (threads > 1) ranges *= std::clamp<std::int64_t>(useful / threads, 1, kRangesPerThread);
+  parallel_pieces(ranges, [&](const auto& take) {
+    for (std::int64_t range = take(); range >= 0; range = take()) {
+      body(count * range / ranges, count * (range + 1) / ranges);
+    }
+  });
 }
 
 }  // namespace shardgrad

@@ -201,9 +201,9 @@ void attention_backward(const Tensor& qkv, const Tensor& key_padding_mask, const
     Stored* const dinput = dqkv.data<Stored>();
     const std::int32_t* const padding =
         key_padding_mask.defined() ? key_padding_mask.data<std::int32_t>() : nullptr;
-    parallel_for(shape.batch * shape.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_pieces(shape.batch * shape.heads, [&](const auto& take) {
       BackwardPass<T> pass(shape, dropout);
-      for (std::int64_t index = begin; index < end; ++index) {
+      for (std::int64_t index = take(); index >= 0; index = take()) {
         const std::int64_t sequence = index / shape.heads, head = index % shape.heads;
         const std::int64_t row = sequence * shape.tokens, column = head * shape.head_dim;
         const Stored* const query = input + row * 3 * width + column;

@@ -7,6 +7,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/kernels/element_loops.h"
+#include "tensor/tensor.h"
 
 namespace shardgrad::cpu {
 
@@ -25,6 +26,10 @@ void dispatch_sum(DType dtype, const Body& body) {
 
 /// Rows whose terms are added in the terms' type before they enter the float64 totals.
 inline constexpr std::int64_t kRowsOfGroup = 4;
+
+/// Columns that are summed at a time: enough for the memory to stream, few enough for the totals to
+/// stay in the first-level cache.
+inline constexpr std::int64_t kColumnsOfTile = 512;
 
 /// totals[n] += term(row, first + n) for n in [0, width) and `rows` rows from `row` on:
 /// kRowsOfGroup or fewer. The terms are of type A.
@@ -52,25 +57,69 @@ void store_sum(double total, bool accumulate, Out& out) {
   out = static_cast<Out>(accumulate ? static_cast<double>(out) + total : total);
 }
 
-/// out[n] = sum over m of term(m, n), plus what out[n] held when `accumulate`; the terms are of
-/// type A. The order of additions in a column depends only on the number of rows, so neither the
-/// threads nor a split of the columns changes a bit.
-template <class A, class Out, class Term>
-void sum_columns(std::int64_t rows, std::int64_t columns, const Term& term, Out* out,
-                 bool accumulate) {
-  // Columns of one tile: long enough for the memory to stream, short enough for the totals to stay
-  // in the first-level cache.
-  constexpr std::int64_t kTile = 512;
-  parallel_columns(rows, columns, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t first = begin; first < end; first += kTile) {
-      const std::int64_t width = std::min(kTile, end - first);
-      alignas(64) double totals[kTile] = {};
-      for (std::int64_t row = 0; row < rows; row += kRowsOfGroup) {
-        add_group<A>(totals, term, row, std::min(kRowsOfGroup, rows - row), first, width);
+/// out[n] = sum over `blocks` rows of partial[n], `leading` apart, plus what out[n] held when
+/// `accumulate`.
+template <class Out>
+void sum_partials(const double* partial, std::int64_t blocks, std::int64_t columns,
+                  std::int64_t leading, Out* out, bool accumulate) {
+  parallel_columns(blocks, columns, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += kColumnsOfTile) {
+      const std::int64_t width = std::min(kColumnsOfTile, end - first);
+      alignas(64) double totals[kColumnsOfTile] = {};
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        const double* const terms = partial + block * leading + first;
+#pragma omp simd
+        for (std::int64_t n = 0; n < width; ++n) totals[n] += terms[n];
       }
       for (std::int64_t n = 0; n < width; ++n) store_sum(totals[n], accumulate, out[first + n]);
     }
   });
+}
+
+/// Fetches the parts [first, first + width) of kRowsOfGroup rows of a matrix.
+template <class T>
+[[gnu::always_inline]] inline void fetch_group(const T* matrix, std::int64_t columns,
+                                               std::int64_t row, std::int64_t first,
+                                               std::int64_t width) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  for (std::int64_t end = row + kRowsOfGroup; row < end; ++row) {
+    const T* const part = matrix + row * columns + first;
+    for (std::int64_t n = 0; n < width; n += kLine) __builtin_prefetch(part + n);
+  }
+}
+
+/// totals[n] = sum of term(row, first + n) for n in [0, width) over the rows [begin, end).
+template <class A, class Term, class FetchAhead>
+void sum_block(double* totals, const Term& term, const FetchAhead& fetch_ahead, std::int64_t begin,
+               std::int64_t end, std::int64_t first, std::int64_t width) {
+  std::fill(totals, totals + width, 0.0);
+  for (std::int64_t row = begin; row < end; row += kRowsOfGroup) {
+    fetch_ahead(row + kRowsOfGroup, first, width);
+    add_group<A>(totals, term, row, std::min(kRowsOfGroup, end - row), first, width);
+  }
+}
+
+/// out[n] = sum over m of term(m, n), plus what out[n] held when `accumulate`; the terms are of
+/// type A. fetch_ahead(row, first, width) is called ahead of the loop for kRowsOfGroup rows, which
+/// may lie beyond the last, since the processor does not fetch ahead across pages by itself; it
+/// must be inlined always. Sums over blocks of rows come first, then those over the blocks, so the
+/// order of additions in a column depends only on the number of rows: neither the threads nor a
+/// split of the columns changes a bit.
+template <class A, class Out, class Term, class FetchAhead>
+void sum_columns(std::int64_t rows, std::int64_t columns, const Term& term,
+                 const FetchAhead& fetch_ahead, Out* out, bool accumulate) {
+  constexpr std::int64_t kBlock = 128;
+  const std::int64_t blocks = std::max<std::int64_t>((rows + kBlock - 1) / kBlock, 1);
+  Tensor partial_sums = Tensor::empty({blocks, columns}, DType::Float64);
+  double* const partial = partial_sums.data<double>();
+  parallel_rows(blocks, kBlock * columns, [&](std::int64_t block) {
+    const std::int64_t begin = block * kBlock, end = std::min(begin + kBlock, rows);
+    for (std::int64_t first = 0; first < columns; first += kColumnsOfTile) {
+      sum_block<A>(partial + block * columns + first, term, fetch_ahead, begin, end, first,
+                   std::min(kColumnsOfTile, columns - first));
+    }
+  });
+  sum_partials(partial, blocks, columns, columns, out, accumulate);
 }
 
 }  // namespace shardgrad::cpu

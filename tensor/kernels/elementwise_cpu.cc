@@ -93,9 +93,13 @@ void sum_rows(const Tensor& x, Tensor& out, bool accumulate) {
     const auto element = [=](std::int64_t row, std::int64_t column) {
       return widen(source[row * columns + column]);
     };
+    const auto fetch_ahead = [=](std::int64_t row, std::int64_t first, std::int64_t width)
+        __attribute__((always_inline)) {
+      fetch_group(source, columns, row, first, width);
+    };
     dispatch_sum<T>(out.dtype(), [&](auto sum) {
       using Out = decltype(sum);
-      sum_columns<Accumulator<T>>(rows, columns, element, out.data<Out>(), accumulate);
+      sum_columns<Accumulator<T>>(rows, columns, element, fetch_ahead, out.data<Out>(), accumulate);
     });
   });
 }

@@ -114,19 +114,16 @@ void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mea
       const std::int64_t end = std::min((block + 1) * kBlock, rows);
       for (std::int64_t row = block * kBlock; row < end; row += kRowsOfGroup) {
         const std::int64_t group = std::min(kRowsOfGroup, end - row);
+        for (const T* const matrix : {input, gradient, past}) {
+          if (matrix != nullptr) fetch_group(matrix, columns, row + kRowsOfGroup, 0, columns);
+        }
         add_group<A>(scale_sums, scale_term, row, group, 0, columns);
         add_group<A>(shift_sums, shift_term, row, group, 0, columns);
         for (std::int64_t i = 0; i < group; ++i) input_gradient(row + i);
       }
     });
-    const auto part = [=](std::int64_t block, std::int64_t n) {
-      return partial[2 * block * columns + n];
-    };
-    const auto shift_part = [=](std::int64_t block, std::int64_t n) {
-      return part(block, columns + n);
-    };
-    sum_columns<double>(blocks, columns, part, dgamma.data<A>(), accumulate_gamma);
-    sum_columns<double>(blocks, columns, shift_part, dbeta.data<A>(), accumulate_beta);
+    sum_partials(partial, blocks, columns, 2 * columns, dgamma.data<A>(), accumulate_gamma);
+    sum_partials(partial + columns, blocks, columns, 2 * columns, dbeta.data<A>(), accumulate_beta);
   });
 }
 

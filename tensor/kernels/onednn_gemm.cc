@@ -1,6 +1,7 @@
 // Two of oneDNN's calls multiply: the matmul primitive, on the operands as they lie, and sgemm,
-// which knows no bias and no bfloat16; panel_gemm.h makes of sgemm what a forward pass needs. What
-// is measured of them stands at prefers_sgemm(), has_colliding_rows() and in docs/performance.md.
+// which knows no bias and no bfloat16; panel_gemm.h and row_gemm.h give it blocks that it likes.
+// What is measured of them stands there, at prefers_sgemm(), has_colliding_rows() and in
+// docs/performance.md.
 // Packing the weights for matmul first gains at most 0.05 in the multiplication (two Zen 4 cores,
 // GPT-2's shapes) and loses twice that in the packing, as each packed copy serves one call a step.
 #include "tensor/kernels/onednn_gemm.h"
@@ -17,6 +18,7 @@
 #include "tensor/kernels/element_loops.h"
 #include "tensor/kernels/panel_gemm.h"
 #include "tensor/kernels/processor.h"
+#include "tensor/kernels/row_gemm.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
@@ -140,47 +142,38 @@ void gemm_by_matmul(const GemmProblem& problem, const Tensor& a, const Tensor& b
   }
 }
 
-// Whether sgemm is the faster of the two. On an Emerald Rapids core and on two of them it was, at
-// the shapes of models from 128 to 1600 wide: by 3 to 30 % for the gradient of a layer's input,
-// where both factors are row-major, and by 0 to 20 % for that of its weight, where the left one is
-// transposed, unless sgemm then reads the factors where they lie (for one short extent, by the rule
-// that oneDNN has for this) and they are long: 0.6 to 1.0 times as fast. Where only the right
-// factor is transposed, as in the forward pass, matmul is the faster for long sums and else they
-// are equal, and panels are faster than both from 512 rows on. Other makers' processors keep
-// matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
+// Whether a weight's gradient that prefers_rows() leaves is for sgemm rather than matmul: on two
+// Emerald Rapids cores sgemm was up to 1.2 times as fast, unless it reads the factors where they
+// lie (for one short extent, by the rule that oneDNN has for this) and they are long: 0.6 to 1.0.
+// Other makers' processors keep matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
 bool prefers_sgemm(const GemmProblem& problem) {
   const bool measured = problem.dtype == DType::Float32 && !problem.bias &&
                         std::min({problem.m, problem.n, problem.k}) >= 64 && is_intel() &&
                         has_avx512();
-  if (!measured || !problem.b.row_major) return false;
-  if (problem.a.row_major) return true;
+  if (!measured || problem.a.row_major || !problem.b.row_major) return false;
   const bool copies =
       1.0 / static_cast<double>(problem.m) + 1.0 / static_cast<double>(problem.n) < 0.00196;
   return copies || std::max(problem.m, problem.n) <= 1024;
 }
 
-// Rows of a result that are enough for a thread.
-constexpr std::int64_t kRowsOfThread = 256;
-
 void gemm_by_sgemm(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c) {
-  const auto letter = [](const MatrixLayout& layout) { return layout.row_major ? 'N' : 'T'; };
+  // Threads that share the copies which sgemm makes of a transposed factor wait for each other;
+  // with so many rows of their own they made 2 to 14 % more.
+  constexpr std::int64_t kRowsOfThread = 256;
   std::atomic<int> status{dnnl_success};
-  const auto multiply_rows = [&](std::int64_t begin, std::int64_t end) {
-    const float* const rows =
-        a.data<float>() + begin * (problem.a.row_major ? problem.a.leading : 1);
-    const int outcome = dnnl_sgemm(letter(problem.a), letter(problem.b), end - begin, problem.n,
-                                   problem.k, 1.0f, rows, problem.a.leading, b.data<float>(),
+  const std::int64_t parts =
+      problem.m >= problem.threads * kRowsOfThread ? problem.threads : std::int64_t{1};
+  const auto multiply_part = [&](std::int64_t part) {
+    const std::int64_t begin = problem.m * part / parts, end = problem.m * (part + 1) / parts;
+    const int outcome = dnnl_sgemm('T', 'N', end - begin, problem.n, problem.k, 1.0f,
+                                   a.data<float>() + begin, problem.a.leading, b.data<float>(),
                                    problem.b.leading, problem.accumulate ? 1.0f : 0.0f,
                                    c.data<float>() + begin * problem.c.leading, problem.c.leading);
     if (outcome != dnnl_success) status = outcome;
   };
-  // Threads that share the copies which sgemm makes of a transposed factor wait for each other;
-  // with rows of their own they made 2 to 14 % more of a weight's gradient.
-  if (!problem.a.row_major && problem.m >= problem.threads * kRowsOfThread) {
-    parallel_for(problem.m, kRowsOfThread, multiply_rows);
-  } else {
-    multiply_rows(0, problem.m);
-  }
+  parallel_pieces(parts, [&](const auto& take) {
+    for (std::int64_t part = take(); part >= 0; part = take()) multiply_part(part);
+  });
   require(status == dnnl_success, "gemm", "oneDNN cannot multiply {} by {}: status {}; expected 0",
           a.shape().to_string(), b.shape().to_string(), status.load());
 }
@@ -201,6 +194,8 @@ void onednn_gemm(const GemmProblem& problem, const Tensor& a, const Tensor& b, c
     multiply_by_panels(problem, a, b, c, [&](const GemmBlock& block) {
       if (problem.bias) add_bias(block, problem.c.leading, bias, c);
     });
+  } else if (prefers_rows(problem)) {
+    multiply_by_rows(problem, a, b, c);
   } else if (prefers_sgemm(problem)) {
     gemm_by_sgemm(problem, a, b, c);
   } else {

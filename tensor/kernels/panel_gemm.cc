@@ -1,12 +1,9 @@
 #include "tensor/kernels/panel_gemm.h"
 
-#include <oneapi/dnnl/dnnl.h>
-
-#include <algorithm>
 #include <atomic>
 
 #include "tensor/kernels/processor.h"
-#include "tensor/kernels/small_products.h"
+#include "tensor/kernels/row_order.h"
 #include "tensor/parallel_for.h"
 
 namespace shardgrad::cpu {
@@ -15,125 +12,104 @@ namespace {
 // A panel has at most so many columns, and rows for a sum of at most so many terms: 1.2 MB.
 constexpr std::int64_t kPanelColumns = 192, kPanelSum = 1536;
 // Rows of a that are multiplied by a panel at a time.
-constexpr std::int64_t kBlockRows = 256;
-// A thread has at least so many columns, or rows, of c.
-constexpr std::int64_t kLeastColumns = 96, kLeastRows = 256;
-// With fewer rows of a, bringing b into order takes what it gains.
-constexpr std::int64_t kWorthwhileRows = 512;
-// Rows of a panel that lie a multiple of 4 KiB apart would fall on few lines of the first cache.
-constexpr std::int64_t kPadding = 16;
+constexpr std::int64_t kBlockRows = 128;
 
-std::int64_t ceiling(std::int64_t count, std::int64_t part) { return (count + part - 1) / part; }
+// c in blocks, one below the other, then the next panel's.
+struct Blocks {
+  explicit Blocks(const GemmProblem& problem)
+      : all_rows(problem.m),
+        all_columns(problem.n),
+        rows(equal_parts(problem.m, kBlockRows, 1)),
+        columns(equal_parts(problem.n, kPanelColumns, kVectorLanes<float>)),
+        of_panel(parts_of(problem.m, rows)),
+        count(of_panel * parts_of(problem.n, columns)) {}
 
-// The length of equal parts of `count`, a multiple of `unit`, with at most `most` in each.
-std::int64_t equal_parts(std::int64_t count, std::int64_t most, std::int64_t unit) {
-  return ceiling(ceiling(count, ceiling(count, most)), unit) * unit;
-}
-
-// to [columns, rows] = the transpose of from [rows, columns].
-void transpose_into(const float* from, std::int64_t from_leading, std::int64_t rows,
-                    std::int64_t columns, float* to, std::int64_t to_leading) {
-  constexpr std::int64_t kTile = kVectorLanes<float>;
-  const std::int64_t tiled_rows = rows / kTile * kTile, tiled_columns = columns / kTile * kTile;
-  for (std::int64_t row = 0; row < tiled_rows; row += kTile) {
-    for (std::int64_t column = 0; column < tiled_columns; column += kTile) {
-      transpose_tile(from + row * from_leading + column, from_leading,
-                     to + column * to_leading + row, to_leading);
-    }
+  GemmBlock at(std::int64_t index) const {
+    const std::int64_t row = index % of_panel * rows, column = index / of_panel * columns;
+    return {row, column, std::min(rows, all_rows - row), std::min(columns, all_columns - column)};
   }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t column = row < tiled_rows ? tiled_columns : 0; column < columns; ++column) {
-      to[column * to_leading + row] = from[row * from_leading + column];
-    }
-  }
-}
 
-// The products of one thread.
+  std::int64_t all_rows, all_columns;
+  std::int64_t rows, columns;
+  std::int64_t of_panel, count;
+};
+
+// What one thread adds to c: `terms` terms of its sums, from `first` on.
 class PanelProducts {
  public:
   PanelProducts(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c,
-                const BlockDone& done)
+                std::int64_t first, std::int64_t terms)
       : problem_(problem),
         a_(a.data<float>()),
         b_(b.data<float>()),
         c_(c.data<float>()),
-        done_(done),
-        columns_(std::min(kPanelColumns, problem.n)),
-        leading_(columns_ + kPadding),
-        sum_(equal_parts(problem.k, kPanelSum, kVectorLanes<float>)),
-        panel_(Tensor::empty({std::min(sum_, problem.k) * leading_})) {}
+        first_(first),
+        terms_(terms),
+        leading_(std::min(kPanelColumns, problem.n) + kRowPadding),
+        panel_(Tensor::empty({terms * leading_})) {}
 
-  // That part of c; a dnnl_status_t.
-  int multiply(const GemmBlock& part) {
-    const std::int64_t width = equal_parts(part.columns, kPanelColumns, kVectorLanes<float>);
-    for (std::int64_t done = 0; done < part.columns; done += width) {
-      const GemmBlock strip{part.row, part.column + done, part.rows,
-                            std::min(width, part.columns - done)};
-      if (const int status = multiply_strip(strip); status != dnnl_success) return status;
-    }
-    return dnnl_success;
+  // A dnnl_status_t.
+  int add_to(const GemmBlock& block) {
+    if (block.column != panel_column_) fill_panel(block);
+    const std::int64_t leading = problem_.a.leading;
+    return multiply_in_row_order(
+        block.rows, block.columns, terms_, {a_ + block.row * leading + first_, leading},
+        {panel_.data<float>(), leading_}, problem_.accumulate || first_ > 0,
+        c_ + block.row * problem_.c.leading + block.column, problem_.c.leading);
   }
 
  private:
-  // Columns of c that one panel is for.
-  int multiply_strip(const GemmBlock& strip) {
-    const std::int64_t height = equal_parts(strip.rows, kBlockRows, 1);
-    for (std::int64_t term = 0; term < problem_.k; term += sum_) {
-      const std::int64_t terms = std::min(sum_, problem_.k - term);
-      transpose_into(b_ + strip.column * problem_.b.leading + term, problem_.b.leading,
-                     strip.columns, terms, panel_.data<float>(), leading_);
-      for (std::int64_t done = 0; done < strip.rows; done += height) {
-        const GemmBlock block{strip.row + done, strip.column, std::min(height, strip.rows - done),
-                              strip.columns};
-        const float beta = problem_.accumulate || term > 0 ? 1.0f : 0.0f;
-        const int status = dnnl_sgemm(
-            'N', 'N', block.rows, block.columns, terms, 1.0f,
-            a_ + block.row * problem_.a.leading + term, problem_.a.leading, panel_.data<float>(),
-            leading_, beta, c_ + block.row * problem_.c.leading + block.column, problem_.c.leading);
-        if (status != dnnl_success) return status;
-        if (term + terms == problem_.k) done_(block);
-      }
+  void fill_panel(const GemmBlock& block) {
+    const std::int64_t leading = problem_.b.leading;
+    float* const panel = panel_.data<float>();
+    if (problem_.b.row_major) {
+      copy_into({b_ + first_ * leading + block.column, leading}, terms_, block.columns, panel,
+                leading_);
+    } else {
+      transpose_into({b_ + block.column * leading + first_, leading}, block.columns, terms_, panel,
+                     leading_);
     }
-    return dnnl_success;
+    panel_column_ = block.column;
   }
 
   const GemmProblem& problem_;
   const float* a_;
   const float* b_;
   float* c_;
-  const BlockDone& done_;
-  std::int64_t columns_, leading_, sum_;
+  std::int64_t first_, terms_, leading_;
   Tensor panel_;
+  std::int64_t panel_column_ = -1;
 };
-
-bool has_columns_for_all(const GemmProblem& problem) {
-  return problem.n >= problem.threads * kLeastColumns;
-}
 
 }  // namespace
 
 bool prefers_panels(const GemmProblem& problem) {
-  return problem.dtype == DType::Float32 && problem.a.row_major && !problem.b.row_major &&
-         problem.m >= kWorthwhileRows && problem.n >= 64 && problem.k >= 64 && is_intel() &&
-         has_avx512() &&
-         (has_columns_for_all(problem) || problem.m >= problem.threads * kLeastRows);
+  if (problem.dtype != DType::Float32 || !problem.a.row_major || !is_intel() || !has_avx512() ||
+      std::min({problem.m, problem.n, problem.k}) < 64) {
+    return false;
+  }
+  // With fewer rows of a, bringing b into order takes what it gains. Where it lies in row order
+  // already, it gains if each row is in another page of memory.
+  constexpr std::int64_t kWorthwhileRows = 256, kPage = 1024;
+  return problem.m >= kWorthwhileRows && (!problem.b.row_major || problem.b.leading >= kPage);
 }
 
 void multiply_by_panels(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c,
                         const BlockDone& done) {
   std::atomic<int> status{dnnl_success};
-  const auto multiply = [&](const GemmBlock& part) {
-    const int outcome = PanelProducts(problem, a, b, c, done).multiply(part);
-    if (outcome != dnnl_success) status = outcome;
-  };
-  if (has_columns_for_all(problem)) {
-    constexpr std::int64_t kUnit = kVectorLanes<float>;
-    parallel_for(ceiling(problem.n, kUnit), 1, [&](std::int64_t begin, std::int64_t end) {
-      multiply({0, begin * kUnit, problem.m, std::min(end * kUnit, problem.n) - begin * kUnit});
-    });
-  } else {
-    parallel_for(problem.m, 1, [&](std::int64_t begin, std::int64_t end) {
-      multiply({begin, 0, end - begin, problem.n});
+  const Blocks blocks(problem);
+  const std::int64_t sum = equal_parts(problem.k, kPanelSum, kVectorLanes<float>);
+  for (std::int64_t first = 0; first < problem.k; first += sum) {
+    const std::int64_t terms = std::min(sum, problem.k - first);
+    const bool last = first + terms == problem.k;
+    parallel_pieces(blocks.count, [&](const auto& take) {
+      PanelProducts products(problem, a, b, c, first, terms);
+      for (std::int64_t index = take(); index >= 0; index = take()) {
+        const GemmBlock block = blocks.at(index);
+        const int outcome = products.add_to(block);
+        if (outcome != dnnl_success) status = outcome;
+        if (last) done(block);
+      }
     });
   }
   require(status == dnnl_success, "gemm", "oneDNN cannot multiply {} by {}: status {}; expected 0",

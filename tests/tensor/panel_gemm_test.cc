@@ -7,75 +7,49 @@
 #include <cmath>
 
 #include "tensor/kernels/gemm.h"
-#include "tensor/parallel_for.h"
-#include "tests/support/reference.h"
+#include "tests/tensor/gemm_case.h"
 
 namespace shardgrad {
 namespace {
 
-using reference::bitwise_equal;
-using reference::Matrix;
-using reference::random_tensor;
-using reference::relative_difference;
-using reference::to_matrix;
+using namespace reference;
 
-struct Case {
-  std::int64_t m, n, k;
-  int threads;
-};
+// One panel and many, sums in one piece and in two, ends that are no whole tile, fewer blocks than
+// threads.
+const GemmCase kCases[] = {{1, 1, 1, 1},       {520, 100, 70, 1},  {520, 100, 70, 4},
+                           {300, 1000, 90, 3}, {60, 208, 3100, 2}, {1100, 40, 33, 4},
+                           {257, 385, 1537, 1}};
 
-// One panel and many, sums in one piece and in two, ends that are no whole tile, few columns, which
-// leaves the threads the rows.
-const Case kCases[] = {{1, 1, 1, 1},       {520, 100, 70, 1},  {520, 100, 70, 4},
-                       {300, 1000, 90, 3}, {60, 208, 3100, 2}, {1100, 40, 33, 4},
-                       {257, 385, 1537, 1}};
-
-// A matrix with NaN around it, so that reading beyond its ends shows.
-Tensor surrounded(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  const Tensor all = Tensor::full({rows + 2, columns + 5}, std::nan(""));
-  Tensor view = all.slice(0, 1, rows).slice(1, 2, columns);
-  view.copy_from(random_tensor({rows, columns}, DType::Float32, seed));
-  return view;
-}
-
-class PanelGemmTest : public ::testing::TestWithParam<Case> {
- protected:
-  PanelGemmTest() { set_intra_op_threads(GetParam().threads); }
-  ~PanelGemmTest() override { set_intra_op_threads(threads_before_); }
-
- private:
-  int threads_before_ = intra_op_threads();
-};
+class PanelGemmTest : public ::testing::TestWithParam<GemmCase> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, PanelGemmTest, ::testing::ValuesIn(kCases), [](const auto& info) {
   return fmt::format("{}x{}x{}by{}", info.param.m, info.param.n, info.param.k, info.param.threads);
 });
 
 TEST_P(PanelGemmTest, IsTheProductAndNamesEachElementOnce) {
-  const Case& sizes = GetParam();
+  const GemmCase& sizes = GetParam();
+  const IntraOpThreads threads(sizes.threads);
   const Tensor a = surrounded(sizes.m, sizes.k, 1);
-  const Tensor b = surrounded(sizes.n, sizes.k, 2).transpose(0, 1);
-  const Matrix product = to_matrix(a) * to_matrix(b);
-  for (bool accumulate : {false, true}) {
-    SCOPED_TRACE(accumulate);
+  for (int kind = 0; kind < 4; ++kind) {
+    const bool accumulate = kind & 1, transposed = kind & 2;
+    SCOPED_TRACE(fmt::format("accumulate {}, b transposed {}", accumulate, transposed));
+    const Tensor b = surrounded(sizes.k, sizes.n, 2, transposed);
     const Tensor before = random_tensor({sizes.m, sizes.n + 3}, DType::Float32, 3);
     Tensor around = before.clone();
     Tensor c = around.slice(1, 1, sizes.n);
-    const cpu::GemmProblem problem{sizes.m,           sizes.n,           sizes.k,
-                                   layout_of(a, "a"), layout_of(b, "b"), layout_of(c, "c"),
-                                   /*bias=*/false,    accumulate,        DType::Float32,
-                                   DType::Float32,    sizes.threads};
     Tensor times_done = Tensor::full({sizes.m, sizes.n}, 0.0);
     Tensor when_done = Tensor::full({sizes.m, sizes.n}, std::nan(""));
-    cpu::multiply_by_panels(problem, a, b, c, [&](const cpu::GemmBlock& block) {
-      for (std::int64_t row = block.row; row < block.row + block.rows; ++row) {
-        for (std::int64_t column = block.column; column < block.column + block.columns; ++column) {
-          times_done.data<float>()[row * sizes.n + column] += 1.0f;
-          when_done.data<float>()[row * sizes.n + column] =
-              c.data<float>()[row * c.stride(0) + column];
-        }
-      }
-    });
-    Matrix expected = product;
+    cpu::multiply_by_panels(
+        float_problem(a, b, c, accumulate), a, b, c, [&](const cpu::GemmBlock& block) {
+          for (std::int64_t row = block.row; row < block.row + block.rows; ++row) {
+            for (std::int64_t column = block.column; column < block.column + block.columns;
+                 ++column) {
+              times_done.data<float>()[row * sizes.n + column] += 1.0f;
+              when_done.data<float>()[row * sizes.n + column] =
+                  c.data<float>()[row * c.stride(0) + column];
+            }
+          }
+        });
+    Matrix expected = to_matrix(a) * to_matrix(b);
     if (accumulate) expected += to_matrix(before.slice(1, 1, sizes.n));
     EXPECT_LT(relative_difference(c, expected), 1e-6);
     EXPECT_TRUE(bitwise_equal(when_done, c.clone()));
