@@ -1,7 +1,6 @@
 // How the threads of a loop share its pieces.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>

@@ -110,14 +110,14 @@ void sum_columns(std::int64_t rows, std::int64_t columns, const Term& term,
                  const FetchAhead& fetch_ahead, Out* out, bool accumulate) {
   constexpr std::int64_t kBlock = 128;
   const std::int64_t blocks = std::max<std::int64_t>((rows + kBlock - 1) / kBlock, 1);
+  const std::int64_t tiles = (columns + kColumnsOfTile - 1) / kColumnsOfTile;
   Tensor partial_sums = Tensor::empty({blocks, columns}, DType::Float64);
   double* const partial = partial_sums.data<double>();
-  parallel_rows(blocks, kBlock * columns, [&](std::int64_t block) {
-    const std::int64_t begin = block * kBlock, end = std::min(begin + kBlock, rows);
-    for (std::int64_t first = 0; first < columns; first += kColumnsOfTile) {
-      sum_block<A>(partial + block * columns + first, term, fetch_ahead, begin, end, first,
-                   std::min(kColumnsOfTile, columns - first));
-    }
+  parallel_rows(blocks * tiles, kBlock * kColumnsOfTile, [&](std::int64_t index) {
+    const std::int64_t block = index / tiles, first = index % tiles * kColumnsOfTile;
+    sum_block<A>(partial + block * columns + first, term, fetch_ahead, block * kBlock,
+                 std::min((block + 1) * kBlock, rows), first,
+                 std::min(kColumnsOfTile, columns - first));
   });
   sum_partials(partial, blocks, columns, columns, out, accumulate);
 }

@@ -79,20 +79,27 @@ GemmProblem problem_of(const Tensor& a, const Tensor& b, const Tensor& bias, con
   return problem;
 }
 
+// Fetches `columns` elements for writing.
+[[gnu::always_inline]] inline void fetch_row(const float* row, std::int64_t columns) {
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  for (std::int64_t n = 0; n < columns; n += kLine) __builtin_prefetch(row + n, 1);
+}
+
 // Rows of pre_activation receive the bias, those of y the activation.
 void activate(const GemmBlock& block, std::int64_t columns, const Tensor& bias, GeluKind kind,
               Tensor& pre_activation, Tensor& y) {
   const float* const terms = bias.data<float>() + block.column;
+  float* const sums = pre_activation.data<float>() + block.column;
+  float* const values = y.data<float>() + block.column;
+  const std::int64_t end = block.row + block.rows;
   dispatch_kind(kind, [&](auto gelu) {
     using Gelu = decltype(gelu);
-    for (std::int64_t row = block.row; row < block.row + block.rows; ++row) {
-      float* const x = pre_activation.data<float>() + row * columns + block.column;
-      float* const activated = y.data<float>() + row * columns + block.column;
-      // The rows of a block lie further apart than what the processor fetches ahead by itself.
-      for (std::int64_t n = 0; n < block.columns; n += 16) {
-        __builtin_prefetch(x + 2 * columns + n, 1);
-        __builtin_prefetch(activated + 4 * columns + n, 1);
-      }
+    for (std::int64_t row = block.row; row < end; ++row) {
+      // Rows lie further apart than what the processor fetches ahead by itself.
+      fetch_row(sums + std::min(row + 2, end - 1) * columns, block.columns);
+      fetch_row(values + std::min(row + 4, end - 1) * columns, block.columns);
+      float* const x = sums + row * columns;
+      float* const activated = values + row * columns;
       simd_elements(0, block.columns, [=](std::int64_t i) {
         x[i] += terms[i];
         activated[i] = Gelu::value(x[i]);

@@ -7,7 +7,6 @@
 #include "tensor/kernels/onednn_gemm.h"
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,7 +18,7 @@
 #include "tensor/kernels/panel_gemm.h"
 #include "tensor/kernels/processor.h"
 #include "tensor/kernels/row_gemm.h"
-#include "tensor/parallel_for.h"
+#include "tensor/kernels/sgemm_blocks.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -142,40 +141,41 @@ void gemm_by_matmul(const GemmProblem& problem, const Tensor& a, const Tensor& b
   }
 }
 
-// Whether a weight's gradient that prefers_rows() leaves is for sgemm rather than matmul: on two
-// Emerald Rapids cores sgemm was up to 1.2 times as fast, unless it reads the factors where they
-// lie (for one short extent, by the rule that oneDNN has for this) and they are long: 0.6 to 1.0.
-// Other makers' processors keep matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
+// Whether sgemm is the faster of the two for what prefers_panels() and prefers_rows() leave. On an
+// Emerald Rapids core and on two of them it was: by 3 to 30 % for the gradient of a layer's input,
+// where both factors are row-major, and by 0 to 20 % for that of its weight, where the left one is
+// transposed, unless sgemm then reads the factors where they lie (for one short extent, by the rule
+// that oneDNN has for this) and they are long: 0.6 to 1.0 times as fast. Where only the right
+// factor is transposed, as in the forward pass, matmul is the faster for long sums and else they
+// are equal. Other makers' processors keep matmul, which reached 0.85 to 0.97 of a Zen 4's peak.
 bool prefers_sgemm(const GemmProblem& problem) {
   const bool measured = problem.dtype == DType::Float32 && !problem.bias &&
                         std::min({problem.m, problem.n, problem.k}) >= 64 && is_intel() &&
                         has_avx512();
-  if (!measured || problem.a.row_major || !problem.b.row_major) return false;
+  if (!measured || !problem.b.row_major) return false;
+  if (problem.a.row_major) return true;
   const bool copies =
       1.0 / static_cast<double>(problem.m) + 1.0 / static_cast<double>(problem.n) < 0.00196;
   return copies || std::max(problem.m, problem.n) <= 1024;
 }
 
 void gemm_by_sgemm(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c) {
-  // Threads that share the copies which sgemm makes of a transposed factor wait for each other;
-  // with so many rows of their own they made 2 to 14 % more.
-  constexpr std::int64_t kRowsOfThread = 256;
-  std::atomic<int> status{dnnl_success};
-  const std::int64_t parts =
-      problem.m >= problem.threads * kRowsOfThread ? problem.threads : std::int64_t{1};
-  const auto multiply_part = [&](std::int64_t part) {
-    const std::int64_t begin = problem.m * part / parts, end = problem.m * (part + 1) / parts;
-    const int outcome = dnnl_sgemm('T', 'N', end - begin, problem.n, problem.k, 1.0f,
-                                   a.data<float>() + begin, problem.a.leading, b.data<float>(),
-                                   problem.b.leading, problem.accumulate ? 1.0f : 0.0f,
-                                   c.data<float>() + begin * problem.c.leading, problem.c.leading);
-    if (outcome != dnnl_success) status = outcome;
+  const auto letter = [](const MatrixLayout& layout) { return layout.row_major ? 'N' : 'T'; };
+  const auto multiply = [&](const GemmBlock& block) {
+    const float* const rows =
+        a.data<float>() + block.row * (problem.a.row_major ? problem.a.leading : 1);
+    return dnnl_sgemm(letter(problem.a), letter(problem.b), block.rows, problem.n, problem.k, 1.0f,
+                      rows, problem.a.leading, b.data<float>(), problem.b.leading,
+                      problem.accumulate ? 1.0f : 0.0f,
+                      c.data<float>() + block.row * problem.c.leading, problem.c.leading);
   };
-  parallel_pieces(parts, [&](const auto& take) {
-    for (std::int64_t part = take(); part >= 0; part = take()) multiply_part(part);
-  });
-  require(status == dnnl_success, "gemm", "oneDNN cannot multiply {} by {}: status {}; expected 0",
-          a.shape().to_string(), b.shape().to_string(), status.load());
+  // Threads that share the copies which sgemm makes of a transposed factor wait for each other;
+  // with so many rows of their own they made 2 to 14 % more of a weight's gradient.
+  constexpr std::int64_t kRowsOfThread = 256;
+  const bool splits = !problem.a.row_major && problem.m >= problem.threads * kRowsOfThread;
+  const std::int64_t rows = splits ? parts_of(problem.m, problem.threads) : problem.m;
+  const BlockGrid grid(problem.m, problem.n, rows, problem.n);
+  require_multiplied(multiply_blocks(grid, [&] { return multiply; }), a, b);
 }
 
 void add_bias(const GemmBlock& block, std::int64_t leading, const Tensor& bias, Tensor& c) {

@@ -1,10 +1,7 @@
 #include "tensor/kernels/panel_gemm.h"
 
-#include <atomic>
-
 #include "tensor/kernels/processor.h"
-#include "tensor/kernels/row_order.h"
-#include "tensor/parallel_for.h"
+#include "tensor/kernels/sgemm_blocks.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -14,48 +11,37 @@ constexpr std::int64_t kPanelColumns = 192, kPanelSum = 1536;
 // Rows of a that are multiplied by a panel at a time.
 constexpr std::int64_t kBlockRows = 128;
 
-// c in blocks, one below the other, then the next panel's.
-struct Blocks {
-  explicit Blocks(const GemmProblem& problem)
-      : all_rows(problem.m),
-        all_columns(problem.n),
-        rows(equal_parts(problem.m, kBlockRows, 1)),
-        columns(equal_parts(problem.n, kPanelColumns, kVectorLanes<float>)),
-        of_panel(parts_of(problem.m, rows)),
-        count(of_panel * parts_of(problem.n, columns)) {}
+BlockGrid grid_of(const GemmProblem& problem) {
+  return {problem.m, problem.n, equal_parts(problem.m, kBlockRows, 1),
+          equal_parts(problem.n, kPanelColumns, kVectorLanes<float>)};
+}
 
-  GemmBlock at(std::int64_t index) const {
-    const std::int64_t row = index % of_panel * rows, column = index / of_panel * columns;
-    return {row, column, std::min(rows, all_rows - row), std::min(columns, all_columns - column)};
-  }
-
-  std::int64_t all_rows, all_columns;
-  std::int64_t rows, columns;
-  std::int64_t of_panel, count;
-};
-
-// What one thread adds to c: `terms` terms of its sums, from `first` on.
+// What one thread adds to c: `terms` terms of its sums, from `first` on; after the last of them, a
+// block is done.
 class PanelProducts {
  public:
   PanelProducts(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c,
-                std::int64_t first, std::int64_t terms)
+                const BlockDone& done, std::int64_t first, std::int64_t terms)
       : problem_(problem),
         a_(a.data<float>()),
         b_(b.data<float>()),
         c_(c.data<float>()),
+        done_(done),
         first_(first),
         terms_(terms),
         leading_(std::min(kPanelColumns, problem.n) + kRowPadding),
         panel_(Tensor::empty({terms * leading_})) {}
 
   // A dnnl_status_t.
-  int add_to(const GemmBlock& block) {
+  int operator()(const GemmBlock& block) {
     if (block.column != panel_column_) fill_panel(block);
     const std::int64_t leading = problem_.a.leading;
-    return multiply_in_row_order(
+    const int status = multiply_in_row_order(
         block.rows, block.columns, terms_, {a_ + block.row * leading + first_, leading},
         {panel_.data<float>(), leading_}, problem_.accumulate || first_ > 0,
         c_ + block.row * problem_.c.leading + block.column, problem_.c.leading);
+    if (first_ + terms_ == problem_.k) done_(block);
+    return status;
   }
 
  private:
@@ -76,6 +62,7 @@ class PanelProducts {
   const float* a_;
   const float* b_;
   float* c_;
+  const BlockDone& done_;
   std::int64_t first_, terms_, leading_;
   Tensor panel_;
   std::int64_t panel_column_ = -1;
@@ -91,29 +78,20 @@ bool prefers_panels(const GemmProblem& problem) {
   // With fewer rows of a, bringing b into order takes what it gains. Where it lies in row order
   // already, it gains if each row is in another page of memory.
   constexpr std::int64_t kWorthwhileRows = 256, kPage = 1024;
-  return problem.m >= kWorthwhileRows && (!problem.b.row_major || problem.b.leading >= kPage);
+  return problem.m >= kWorthwhileRows && (!problem.b.row_major || problem.b.leading >= kPage) &&
+         grid_of(problem).is_enough_for(problem.threads);
 }
 
 void multiply_by_panels(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c,
                         const BlockDone& done) {
-  std::atomic<int> status{dnnl_success};
-  const Blocks blocks(problem);
+  const BlockGrid grid = grid_of(problem);
   const std::int64_t sum = equal_parts(problem.k, kPanelSum, kVectorLanes<float>);
   for (std::int64_t first = 0; first < problem.k; first += sum) {
     const std::int64_t terms = std::min(sum, problem.k - first);
-    const bool last = first + terms == problem.k;
-    parallel_pieces(blocks.count, [&](const auto& take) {
-      PanelProducts products(problem, a, b, c, first, terms);
-      for (std::int64_t index = take(); index >= 0; index = take()) {
-        const GemmBlock block = blocks.at(index);
-        const int outcome = products.add_to(block);
-        if (outcome != dnnl_success) status = outcome;
-        if (last) done(block);
-      }
-    });
+    const int status =
+        multiply_blocks(grid, [&] { return PanelProducts(problem, a, b, c, done, first, terms); });
+    require_multiplied(status, a, b);
   }
-  require(status == dnnl_success, "gemm", "oneDNN cannot multiply {} by {}: status {}; expected 0",
-          a.shape().to_string(), b.shape().to_string(), status.load());
 }
 
 }  // namespace shardgrad::cpu

@@ -1,10 +1,7 @@
 #include "tensor/kernels/row_gemm.h"
 
-#include <atomic>
-
 #include "tensor/kernels/processor.h"
-#include "tensor/kernels/row_order.h"
-#include "tensor/parallel_for.h"
+#include "tensor/kernels/sgemm_blocks.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -17,31 +14,20 @@ constexpr std::int64_t kTurnedSum = 256, kTurnedColumns = 384;
 // Blocks for each thread, so that a slow core can leave some to the others.
 constexpr std::int64_t kBlocksPerThread = 4;
 
-// How c is cut into blocks: by rows, and where those are few and transposed by columns too.
-struct Blocks {
-  explicit Blocks(const GemmProblem& problem)
-      : all_rows(problem.m), all_columns(problem.n), rows(kTurnedRows), columns(problem.n) {
-    const std::int64_t wanted = kBlocksPerThread * problem.threads;
-    if (problem.a.row_major) rows = std::clamp(parts_of(problem.m, wanted), kLeastRows, kRows);
-    rows = equal_parts(problem.m, rows, 1);
-    of_rows = parts_of(problem.m, rows);
-    if (!problem.a.row_major && of_rows < wanted) {
-      const std::int64_t strips = parts_of(problem.n, kTurnedColumns);
-      columns = equal_parts(problem.n, parts_of(strips, parts_of(wanted, of_rows)) * kTurnedColumns,
-                            kVectorLanes<float>);
-    }
-    count = of_rows * parts_of(problem.n, columns);
+// Blocks of rows; where those are few and transposed, also of columns.
+BlockGrid grid_of(const GemmProblem& problem) {
+  const std::int64_t wanted = kBlocksPerThread * problem.threads;
+  if (problem.a.row_major) {
+    const std::int64_t most = std::clamp(parts_of(problem.m, wanted), kLeastRows, kRows);
+    return {problem.m, problem.n, equal_parts(problem.m, most, 1), problem.n};
   }
-
-  GemmBlock at(std::int64_t index) const {
-    const std::int64_t row = index % of_rows * rows, column = index / of_rows * columns;
-    return {row, column, std::min(rows, all_rows - row), std::min(columns, all_columns - column)};
-  }
-
-  std::int64_t all_rows, all_columns;
-  std::int64_t rows, columns;
-  std::int64_t of_rows, count;
-};
+  const std::int64_t rows = equal_parts(problem.m, kTurnedRows, 1);
+  const std::int64_t strips = parts_of(problem.n, kTurnedColumns);
+  const std::int64_t strips_of_block =
+      parts_of(strips, parts_of(wanted, parts_of(problem.m, rows)));
+  return {problem.m, problem.n, rows,
+          equal_parts(problem.n, strips_of_block * kTurnedColumns, kVectorLanes<float>)};
+}
 
 // The products of one thread.
 class RowProducts {
@@ -59,7 +45,7 @@ class RowProducts {
   }
 
   // A dnnl_status_t.
-  int multiply(const GemmBlock& block) {
+  int operator()(const GemmBlock& block) {
     if (problem_.a.row_major) {
       const Rows a{a_.data + block.row * a_.leading, a_.leading};
       return add_products(block, a, 0, problem_.k);
@@ -107,21 +93,16 @@ bool prefers_rows(const GemmProblem& problem) {
   // Every block of transposed rows reads all of b, which takes long where b is large, or its rows
   // begin a multiple of 4 KiB apart and so fall on few lines of the caches.
   constexpr std::int64_t kPage = 1024;
-  return problem.a.row_major || (problem.b.leading < 2 * kPage && problem.b.leading % kPage != 0);
+  const bool reads_b_well =
+      problem.a.row_major || (problem.b.leading < 2 * kPage && problem.b.leading % kPage != 0);
+  return reads_b_well && grid_of(problem).is_enough_for(problem.threads);
 }
 
 void multiply_by_rows(const GemmProblem& problem, const Tensor& a, const Tensor& b, Tensor& c) {
-  std::atomic<int> status{dnnl_success};
-  const Blocks blocks(problem);
-  parallel_pieces(blocks.count, [&](const auto& take) {
-    RowProducts products(problem, a, b, c, blocks.rows);
-    for (std::int64_t index = take(); index >= 0; index = take()) {
-      const int outcome = products.multiply(blocks.at(index));
-      if (outcome != dnnl_success) status = outcome;
-    }
-  });
-  require(status == dnnl_success, "gemm", "oneDNN cannot multiply {} by {}: status {}; expected 0",
-          a.shape().to_string(), b.shape().to_string(), status.load());
+  const BlockGrid grid = grid_of(problem);
+  const int status =
+      multiply_blocks(grid, [&] { return RowProducts(problem, a, b, c, grid.rows()); });
+  require_multiplied(status, a, b);
 }
 
 }  // namespace shardgrad::cpu

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/tensor/gemm_case.h"
+#include "tests/tensor/kernel_testing.h"
 
 namespace shardgrad {
 namespace {
 
+using kernel_testing::IntraOpThreads;
 using namespace reference;
 
 class RowGemmTest : public ::testing::TestWithParam<GemmCase> {};
@@ -17,27 +19,12 @@ class RowGemmTest : public ::testing::TestWithParam<GemmCase> {};
 // the columns are shared out too, fewer blocks than threads.
 const GemmCase kCases[] = {{1, 1, 1, 1},      {520, 100, 70, 1}, {300, 1000, 530, 3},
                            {97, 1700, 40, 2}, {33, 20, 257, 4},  {200, 385, 900, 1}};
-INSTANTIATE_TEST_SUITE_P(Sizes, RowGemmTest, ::testing::ValuesIn(kCases), [](const auto& info) {
-  return fmt::format("{}x{}x{}by{}", info.param.m, info.param.n, info.param.k, info.param.threads);
-});
+INSTANTIATE_TEST_SUITE_P(Sizes, RowGemmTest, ::testing::ValuesIn(kCases), name_of_case);
 
 TEST_P(RowGemmTest, IsTheProduct) {
-  const GemmCase& sizes = GetParam();
-  const IntraOpThreads threads(sizes.threads);
-  const Tensor b = surrounded(sizes.k, sizes.n, 2);
-  for (int kind = 0; kind < 4; ++kind) {
-    const bool accumulate = kind & 1, transposed = kind & 2;
-    SCOPED_TRACE(fmt::format("accumulate {}, a transposed {}", accumulate, transposed));
-    const Tensor a = surrounded(sizes.m, sizes.k, 1, transposed);
-    const Tensor before = random_tensor({sizes.m, sizes.n + 3}, DType::Float32, 3);
-    Tensor around = before.clone();
-    Tensor c = around.slice(1, 1, sizes.n);
-    cpu::multiply_by_rows(float_problem(a, b, c, accumulate), a, b, c);
-    Matrix expected = to_matrix(a) * to_matrix(b);
-    if (accumulate) expected += to_matrix(before.slice(1, 1, sizes.n));
-    EXPECT_LT(relative_difference(c, expected), 1e-6);
-    c.copy_from(before.slice(1, 1, sizes.n));
-    EXPECT_TRUE(bitwise_equal(around, before));
+  const IntraOpThreads threads(GetParam().threads);
+  for (bool transposed : {false, true}) {
+    expect_product(GetParam(), transposed, /*b_transposed=*/false, cpu::multiply_by_rows);
   }
 }
 
@@ -52,6 +39,16 @@ TEST(RowGemm, RepeatsBitForBit) {
       cpu::multiply_by_rows(float_problem(a, b, again, false), a, b, again);
       EXPECT_TRUE(bitwise_equal(again, first)) << transposed << " " << repeat;
     }
+  }
+}
+
+// 256 rows make four blocks, which do not keep 64 threads busy; oneDNN's own split does.
+TEST(RowGemm, LeavesAProductOfFewBlocksForManyThreads) {
+  const IntraOpThreads threads(64);
+  const Tensor b = Tensor::empty({512, 256}), c = Tensor::empty({256, 256});
+  for (bool transposed : {false, true}) {
+    const Tensor a = surrounded(256, 512, 1, transposed);
+    EXPECT_FALSE(cpu::prefers_rows(float_problem(a, b, c, false)));
   }
 }
 

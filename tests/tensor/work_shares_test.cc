@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "tensor/parallel_for.h"
-#include "tests/tensor/gemm_case.h"
+#include "tests/tensor/kernel_testing.h"
 
 namespace shardgrad {
 namespace {
 
-using reference::IntraOpThreads;
+using kernel_testing::IntraOpThreads;
 
 TEST(WorkShares, AThreadTakesItsOwnFromTheFrontAndThenTheOthersFromTheBack) {
   WorkShares shares(7, 3);  // 0 1, 2 3, 4 5 6
