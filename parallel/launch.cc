@@ -96,6 +96,7 @@ void run_ranks(const RunOptions& options, const std::function<void(Communicator&
     std::unique_ptr<Communicator> communicator;
     try {
       set_intra_op_threads(threads);
+      world->start(rank);
       run_body(rank, communicator);
       world->finish(rank);
     } catch (...) {

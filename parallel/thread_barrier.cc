@@ -1,6 +1,9 @@
 #include "parallel/thread_barrier.h"
 
+#include <chrono>
 #include <thread>
+
+#include "tensor/open_jobs.h"
 
 namespace shardgrad {
 namespace {
@@ -8,7 +11,10 @@ namespace {
 // Polls catch ranks that arrive within some microseconds of each other. There are few of them,
 // since other programs may hold the core that a late rank needs; giving the core away helps then.
 constexpr int kPolls = 200;
-constexpr int kYields = 50;
+constexpr int kYields = 2000;
+
+// How often a sleeping helper looks for work.
+constexpr std::chrono::microseconds kLookInterval{100};
 
 void pause_core() {
 #if defined(__x86_64__)
@@ -18,7 +24,7 @@ void pause_core() {
 
 }  // namespace
 
-bool ThreadBarrier::arrive(bool interruptible) {
+bool ThreadBarrier::arrive(bool interruptible, bool helps) {
   const auto is_broken = [&](std::uint64_t state) {
     return interruptible && (state & kInterrupted) != 0;
   };
@@ -37,25 +43,40 @@ bool ThreadBarrier::arrive(bool interruptible) {
   }
 
   const std::uint64_t round = before / kRound;
-  const auto is_waiting = [&](std::uint64_t state) {
-    return state / kRound == round && !is_broken(state);
-  };
-  std::uint64_t now = state_.load();
-  for (int poll = 0; polls_ && poll < kPolls && is_waiting(now); ++poll) {
-    pause_core();
-    now = state_.load();
+  wait_while(
+      [&] {
+        const std::uint64_t now = state_.load();
+        return now / kRound == round && !is_broken(now);
+      },
+      helps);
+  return state_.load() / kRound != round;
+}
+
+void ThreadBarrier::wait_while(const std::function<bool()>& is_waiting, bool helps) {
+  for (int poll = 0; polls_ && poll < kPolls && is_waiting(); ++poll) pause_core();
+  for (int yields = 0; is_waiting();) {
+    if (helps && OpenJobs::of_process().help(is_waiting)) {
+      yields = 0;
+    } else if (yields < kYields) {
+      ++yields;
+      std::this_thread::yield();
+    } else {
+      sleep_while(is_waiting, helps);
+    }
   }
-  for (int yield = 0; yield < kYields && is_waiting(now); ++yield) {
-    std::this_thread::yield();
-    now = state_.load();
+}
+
+// For a helper, also returns after some time.
+void ThreadBarrier::sleep_while(const std::function<bool()>& is_waiting, bool helps) {
+  const auto is_over = [&] { return !is_waiting(); };
+  std::unique_lock<std::mutex> lock(mutex_);
+  sleepers_.fetch_add(1);
+  if (helps) {
+    changed_.wait_for(lock, kLookInterval, is_over);
+  } else {
+    changed_.wait(lock, is_over);
   }
-  if (is_waiting(now)) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    sleepers_.fetch_add(1);
-    changed_.wait(lock, [&] { return !is_waiting(now = state_.load()); });
-    sleepers_.fetch_sub(1);
-  }
-  return now / kRound != round;
+  sleepers_.fetch_sub(1);
 }
 
 void ThreadBarrier::interrupt() noexcept {

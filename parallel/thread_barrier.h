@@ -4,12 +4,14 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 
 namespace shardgrad {
 
 /// A reusable barrier. A thread waits by polling for some microseconds, if the threads have a core
-/// each, and then asleep.
+/// each, and then asleep. A thread that `helps` works on OpenJobs meanwhile, those of threads that
+/// are still to come among them.
 ///
 /// interrupt() breaks it for good: the threads that wait, or come later, get `false`. Completion
 /// and interruption exclude each other: either all threads of a round get `true`, or all get
@@ -22,11 +24,13 @@ class ThreadBarrier {
   ThreadBarrier& operator=(const ThreadBarrier&) = delete;
 
   /// Returns true when all threads have arrived, false when the barrier is interrupted first.
-  bool arrive_and_wait() { return arrive(/*interruptible=*/true); }
+  bool arrive_and_wait(bool helps = false) { return arrive(/*interruptible=*/true, helps); }
 
   /// Returns when all threads have arrived, interrupted or not: for threads that hold on to each
   /// other's memory and are known to come.
-  void arrive_and_wait_uninterruptibly() { arrive(/*interruptible=*/false); }
+  void arrive_and_wait_uninterruptibly(bool helps = false) {
+    arrive(/*interruptible=*/false, helps);
+  }
 
   /// Breaks the barrier, for good.
   void interrupt() noexcept;
@@ -40,7 +44,9 @@ class ThreadBarrier {
   static constexpr std::uint64_t kInterrupted = std::uint64_t{1} << 31;
   static constexpr std::uint64_t kArrivals = kInterrupted - 1;
 
-  bool arrive(bool interruptible);
+  bool arrive(bool interruptible, bool helps);
+  void wait_while(const std::function<bool()>& is_waiting, bool helps);
+  void sleep_while(const std::function<bool()>& is_waiting, bool helps);
   void wake_sleepers() noexcept;
 
   const int threads_;

@@ -27,7 +27,7 @@ void ThreadGroup::meet(int rank, const RankCall& call) {
   const std::uint64_t meeting = self.meetings + 1;
   self.calls[meeting % 2] = call;
   self.meetings = meeting;
-  if (!barrier_.arrive_and_wait()) {
+  if (!barrier_.arrive_and_wait(world_->may_help(world_rank(rank)))) {
     world_->throw_interruption(call.name, world_rank(rank), world_ranks_);
   }
   const RankCall& first = call_of(0, rank);

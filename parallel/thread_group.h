@@ -60,7 +60,7 @@ class ThreadGroup {
     } catch (...) {
       failure = std::current_exception();
     }
-    barrier_.arrive_and_wait_uninterruptibly();
+    barrier_.arrive_and_wait_uninterruptibly(world_->may_help(world_rank(rank)));
     if (failure) std::rethrow_exception(failure);
     wait_for_work(rank);
   }

@@ -7,7 +7,7 @@
 
 namespace shardgrad {
 
-ThreadWorld::ThreadWorld(int size, bool polls) : polls_(polls), finished_(size) {}
+ThreadWorld::ThreadWorld(int size, bool polls) : polls_(polls), computing_(size), finished_(size) {}
 
 void ThreadWorld::fail(int rank, const std::string& message) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace shardgrad {
@@ -19,6 +20,14 @@ class ThreadWorld {
   ThreadWorld(int size, bool polls);
 
   bool polls() const { return polls_; }
+
+  /// Says that the calling thread is the one that computes what `rank` computes.
+  void start(int rank) { computing_[rank] = std::this_thread::get_id(); }
+
+  /// Whether the calling thread may work for other ranks while it waits for them: it is the one
+  /// that computes for `rank` and has a core. Threads that only communicate leave theirs to it.
+  bool may_help(int rank) const { return polls_ && computing_[rank] == std::this_thread::get_id(); }
+
   int size() const { return static_cast<int>(finished_.size()); }
   bool failed() const { return failed_; }
   /// "rank 1 failed: ..."; "" while none has.
@@ -44,6 +53,7 @@ class ThreadWorld {
 
   const bool polls_;
   std::atomic<bool> failed_{false};
+  std::vector<std::thread::id> computing_;  // by rank; each is read and written by its own threads
   std::vector<std::atomic<bool>> finished_;
   mutable std::mutex mutex_;
   std::string failure_;

@@ -1,6 +1,7 @@
 // How the threads of a loop share its pieces.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -33,22 +34,7 @@ class WorkShares {
     return take_from_others();
   }
 
- private:
-  // Begin and end in one word, so that owner and thief cannot take the same piece. Each share has a
-  // cache line for itself.
-  struct alignas(64) Share {
-    std::atomic<std::uint64_t> range;
-  };
-
-  static std::uint64_t range_of(std::int64_t begin, std::int64_t end) {
-    return static_cast<std::uint64_t>(begin) << 32 | static_cast<std::uint64_t>(end);
-  }
-  static std::int64_t begin(std::uint64_t range) { return static_cast<std::int64_t>(range >> 32); }
-  static std::int64_t end(std::uint64_t range) {
-    return static_cast<std::int64_t>(range & 0xffffffffu);
-  }
-  static std::int64_t left(std::uint64_t range) { return end(range) - begin(range); }
-
+  /// The same for a thread without a share.
   std::int64_t take_from_others() {
     for (;;) {
       Share* richest = nullptr;
@@ -67,6 +53,29 @@ class WorkShares {
       }
     }
   }
+
+  /// Whether all pieces have been taken.
+  bool is_empty() const {
+    return std::all_of(shares_.begin(), shares_.end(), [](const Share& share) {
+      return left(share.range.load(std::memory_order_relaxed)) == 0;
+    });
+  }
+
+ private:
+  // Begin and end in one word, so that owner and thief cannot take the same piece. Each share has a
+  // cache line for itself.
+  struct alignas(64) Share {
+    std::atomic<std::uint64_t> range;
+  };
+
+  static std::uint64_t range_of(std::int64_t begin, std::int64_t end) {
+    return static_cast<std::uint64_t>(begin) << 32 | static_cast<std::uint64_t>(end);
+  }
+  static std::int64_t begin(std::uint64_t range) { return static_cast<std::int64_t>(range >> 32); }
+  static std::int64_t end(std::uint64_t range) {
+    return static_cast<std::int64_t>(range & 0xffffffffu);
+  }
+  static std::int64_t left(std::uint64_t range) { return end(range) - begin(range); }
 
   std::vector<Share> shares_;
 };
