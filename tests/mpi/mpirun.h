@@ -22,8 +22,9 @@ inline Result mpirun(int processes, const std::string& program,
   words.insert(words.end(), options.begin(), options.end());
   words.insert(words.end(), {"-n", std::to_string(processes), tool_path(program)});
   words.insert(words.end(), arguments.begin(), arguments.end());
-  // Open MPI names its files by process number, and those of two sandboxes may be the same. The
-  // path of a socket must be short, so the test's own folder will not do.
+  // Open MPI names its files, in TMPDIR and of the memory that ranks share, by process number, and
+  // those of two sandboxes may be the same: jobs that then shared memory crashed. The path of a
+  // socket must be short, so the test's own folder will not do.
   std::string scratch = "/tmp/mpi.XXXXXX";  // mkdtemp puts letters in place of the X
   if (mkdtemp(scratch.data()) == nullptr) {
     ADD_FAILURE() << "cannot make a folder in /tmp: " << std::strerror(errno);
@@ -33,7 +34,8 @@ inline Result mpirun(int processes, const std::string& program,
       run("/usr/bin/env", words, folder,
           {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_pml=ob1",
            "OMPI_MCA_btl=self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism=none",
-           "OMPI_MCA_plm_rsh_agent=", "TMPDIR=" + scratch});
+           "OMPI_MCA_plm_rsh_agent=", "OMPI_MCA_btl_vader_backing_directory=" + scratch,
+           "TMPDIR=" + scratch});
   std::filesystem::remove_all(scratch);
   return result;
 }
