@@ -10,6 +10,8 @@ namespace {
 
 // Polls catch ranks that arrive within some microseconds of each other. There are few of them,
 // since other programs may hold the core that a late rank needs; giving the core away helps then.
+// The yields take about a millisecond: a core that sleeps in a virtual machine takes longer to wake
+// than most ranks to come.
 constexpr int kPolls = 200;
 constexpr int kYields = 2000;
 

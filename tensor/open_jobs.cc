@@ -5,15 +5,6 @@
 #include <thread>
 
 namespace shardgrad {
-namespace {
-
-// A thread that waits for some microseconds at most, unless its core is taken from another.
-template <class Condition>
-void yield_until(const Condition& condition) {
-  while (!condition()) std::this_thread::yield();
-}
-
-}  // namespace
 
 OpenJobs& OpenJobs::of_process() {
   static OpenJobs jobs;
@@ -38,7 +29,7 @@ OpenJobs::Listing::~Listing() {
   static const Job closed{};
   if (place_ == nullptr) return;
   place_->job = &closed;
-  yield_until([&] { return place_->helpers == 0; });
+  while (place_->helpers != 0) std::this_thread::yield();
   place_->job = nullptr;
 }
 
