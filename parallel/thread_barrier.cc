@@ -1,11 +1,14 @@
 #include "parallel/thread_barrier.h"
 
-#include <chrono>
+#include <algorithm>
 #include <thread>
 
 #include "tensor/open_jobs.h"
 
 namespace shardgrad {
+
+using std::chrono::microseconds;
+
 namespace {
 
 // Polls catch ranks that arrive within some microseconds of each other. There are few of them,
@@ -15,8 +18,11 @@ namespace {
 constexpr int kPolls = 200;
 constexpr int kYields = 2000;
 
-// How often a sleeping helper looks for work.
-constexpr std::chrono::microseconds kLookInterval{100};
+// A sleeping helper looks for work after the first of these, and each time that it finds none after
+// twice as long: it then comes late by no more than it has waited already. A timer costs a virtual
+// machine some microseconds, so ranks that wait for the disk, say, would disturb other programs.
+constexpr microseconds kFirstSleep{100};
+constexpr microseconds kLongestSleep{10000};
 
 void pause_core() {
 #if defined(__x86_64__)
@@ -56,25 +62,28 @@ bool ThreadBarrier::arrive(bool interruptible, bool helps) {
 
 void ThreadBarrier::wait_while(const std::function<bool()>& is_waiting, bool helps) {
   for (int poll = 0; polls_ && poll < kPolls && is_waiting(); ++poll) pause_core();
+  microseconds sleep = kFirstSleep;
   for (int yields = 0; is_waiting();) {
     if (helps && OpenJobs::of_process().help(is_waiting)) {
       yields = 0;
+      sleep = kFirstSleep;
     } else if (yields < kYields) {
       ++yields;
       std::this_thread::yield();
     } else {
-      sleep_while(is_waiting, helps);
+      sleep_while(is_waiting, helps ? std::optional(sleep) : std::nullopt);
+      sleep = std::min(2 * sleep, kLongestSleep);
     }
   }
 }
 
-// For a helper, also returns after some time.
-void ThreadBarrier::sleep_while(const std::function<bool()>& is_waiting, bool helps) {
+void ThreadBarrier::sleep_while(const std::function<bool()>& is_waiting,
+                                std::optional<microseconds> longest) {
   const auto is_over = [&] { return !is_waiting(); };
   std::unique_lock<std::mutex> lock(mutex_);
   sleepers_.fetch_add(1);
-  if (helps) {
-    changed_.wait_for(lock, kLookInterval, is_over);
+  if (longest) {
+    changed_.wait_for(lock, *longest, is_over);
   } else {
     changed_.wait(lock, is_over);
   }

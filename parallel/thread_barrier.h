@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 
 namespace shardgrad {
 
@@ -46,7 +48,8 @@ class ThreadBarrier {
 
   bool arrive(bool interruptible, bool helps);
   void wait_while(const std::function<bool()>& is_waiting, bool helps);
-  void sleep_while(const std::function<bool()>& is_waiting, bool helps);
+  void sleep_while(const std::function<bool()>& is_waiting,
+                   std::optional<std::chrono::microseconds> longest);
   void wake_sleepers() noexcept;
 
   const int threads_;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 namespace shardgrad::cpu {
@@ -23,6 +22,29 @@ inline constexpr std::int64_t kVectorLanes = kVectorBytes / static_cast<int>(siz
 inline constexpr std::int64_t kTileRows = 4;
 inline constexpr int kTileVectors = kVectorBytes == 64 ? 4 : 2;
 
+/// A vector register's worth of T.
+template <class T>
+using Vector [[gnu::vector_size(kVectorBytes)]] = T;
+
+/// The same wherever elements lie. A memcpy of a vector would do, too, but where GCC tunes for a
+/// processor whose copies it makes by halves, as for Intel's since Skylake, it then keeps the
+/// vector in memory: each multiply-add loads and stores its sum.
+template <class T>
+using VectorOfElements
+    [[gnu::vector_size(kVectorBytes), gnu::aligned(alignof(T)), gnu::may_alias]] = T;
+
+static_assert(alignof(VectorOfElements<float>) == alignof(float));
+
+template <class T>
+[[gnu::always_inline]] inline Vector<T> load_vector(const T* from) {
+  return *reinterpret_cast<const VectorOfElements<T>*>(from);
+}
+
+template <class T, class V>
+[[gnu::always_inline]] inline void store_vector(const V& vector, T* to) {
+  *reinterpret_cast<VectorOfElements<T>*>(to) = vector;
+}
+
 inline std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
@@ -40,22 +62,21 @@ template <int Vectors, bool Accumulate, class T>
 [[gnu::always_inline]] inline void multiply_tile(const LeftFactor<T>& a, const T* b,
                                                  std::int64_t b_leading, std::int64_t depth, T* c,
                                                  std::int64_t c_leading) {
-  using Vector [[gnu::vector_size(kVectorBytes)]] = T;
   constexpr std::int64_t kLanesOfVector = kVectorLanes<T>;
-  Vector sums[kTileRows][Vectors];
+  Vector<T> sums[kTileRows][Vectors];
   for (int row = 0; row < kTileRows; ++row) {
     for (int v = 0; v < Vectors; ++v) {
       if (Accumulate) {
-        std::memcpy(&sums[row][v], c + row * c_leading + v * kLanesOfVector, sizeof(Vector));
+        sums[row][v] = load_vector(c + row * c_leading + v * kLanesOfVector);
       } else {
-        sums[row][v] = Vector{};
+        sums[row][v] = Vector<T>{};
       }
     }
   }
   for (std::int64_t k = 0; k < depth; ++k) {
-    Vector factors[Vectors];
+    Vector<T> factors[Vectors];
     for (int v = 0; v < Vectors; ++v) {
-      std::memcpy(&factors[v], b + k * b_leading + v * kLanesOfVector, sizeof(Vector));
+      factors[v] = load_vector(b + k * b_leading + v * kLanesOfVector);
     }
     for (int row = 0; row < kTileRows; ++row) {
       const T left = a.data[row * a.row_step + k * a.depth_step];
@@ -64,7 +85,7 @@ template <int Vectors, bool Accumulate, class T>
   }
   for (int row = 0; row < kTileRows; ++row) {
     for (int v = 0; v < Vectors; ++v) {
-      std::memcpy(c + row * c_leading + v * kLanesOfVector, &sums[row][v], sizeof(Vector));
+      store_vector(sums[row][v], c + row * c_leading + v * kLanesOfVector);
     }
   }
 }
@@ -98,8 +119,8 @@ void multiply_rows(const LeftFactor<T>& a, const T* b, std::int64_t b_leading, s
 namespace detail {
 
 /// Step after step, rows and lanes whose numbers differ in one bit change places.
-template <int Step, class T, class Vector, class Index>
-[[gnu::always_inline]] inline void exchange_lanes(Vector* rows) {
+template <int Step, class T, class Index>
+[[gnu::always_inline]] inline void exchange_lanes(Vector<T>* rows) {
   constexpr int kCount = static_cast<int>(kVectorLanes<T>);
   if constexpr (Step < kCount) {
     Index low, high;
@@ -109,11 +130,11 @@ template <int Step, class T, class Vector, class Index>
     }
     for (int row = 0; row < kCount; ++row) {
       if ((row & Step) != 0) continue;
-      const Vector above = rows[row], below = rows[row + Step];
+      const Vector<T> above = rows[row], below = rows[row + Step];
       rows[row] = __builtin_shuffle(above, below, low);
       rows[row + Step] = __builtin_shuffle(above, below, high);
     }
-    exchange_lanes<2 * Step, T, Vector, Index>(rows);
+    exchange_lanes<2 * Step, T, Index>(rows);
   }
 }
 
@@ -124,18 +145,13 @@ template <int Step, class T, class Vector, class Index>
 /// Source: Eklundh, "A Fast Computer Method for Matrix Transposing", IEEE Trans. Computers, 1972.
 template <class T>
 void transpose_tile(const T* from, std::int64_t from_leading, T* to, std::int64_t to_leading) {
-  using Vector [[gnu::vector_size(kVectorBytes)]] = T;
   using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   using Index [[gnu::vector_size(kVectorBytes)]] = Integer;
   constexpr int kCount = static_cast<int>(kVectorLanes<T>);
-  Vector rows[kCount];
-  for (int row = 0; row < kCount; ++row) {
-    std::memcpy(&rows[row], from + row * from_leading, sizeof(Vector));
-  }
-  detail::exchange_lanes<1, T, Vector, Index>(rows);
-  for (int row = 0; row < kCount; ++row) {
-    std::memcpy(to + row * to_leading, &rows[row], sizeof(Vector));
-  }
+  Vector<T> rows[kCount];
+  for (int row = 0; row < kCount; ++row) rows[row] = load_vector(from + row * from_leading);
+  detail::exchange_lanes<1, T, Index>(rows);
+  for (int row = 0; row < kCount; ++row) store_vector(rows[row], to + row * to_leading);
 }
 
 }  // namespace shardgrad::cpu

@@ -2,6 +2,7 @@
 #include "parallel/thread_barrier.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -78,6 +79,25 @@ TEST_F(ThreadBarrierHelp, WakesForWorkThatComesLate) {
 TEST_F(ThreadBarrierHelp, EndsWithThePieceInWhichTheWaitIsInterrupted) {
   run([&] { EXPECT_FALSE(barrier.arrive_and_wait(/*helps=*/true)); },
       [&] { EXPECT_EQ(pieces_of_helpers(kLong, [&] { barrier.interrupt(); }), 1); });
+}
+
+// Each look for work wakes the core, which other programs may need.
+TEST_F(ThreadBarrierHelp, IsOfferedMoreAndMoreSeldom) {
+  long sleeps = 0;
+  run(
+      [&] {
+        rusage before{}, after{};
+        getrusage(RUSAGE_THREAD, &before);
+        EXPECT_TRUE(barrier.arrive_and_wait(/*helps=*/true));
+        getrusage(RUSAGE_THREAD, &after);
+        sleeps = after.ru_nvcsw - before.ru_nvcsw;
+      },
+      [&] {
+        std::this_thread::sleep_for(milliseconds(500));
+        EXPECT_TRUE(barrier.arrive_and_wait());
+      });
+  EXPECT_GE(sleeps, 2);
+  EXPECT_LE(sleeps, 150);  // 7 of 0.1 ms and doubled, and then one each 10 ms
 }
 
 TEST_F(ThreadBarrierHelp, IsNotForEveryThread) {
