@@ -1,18 +1,17 @@
 #include "tensor/allocator.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "tensor/cuda/runtime.h"
+#include "tensor/huge_page_memory.h"
 
 namespace shardgrad {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 // Eight classes per power of two, never finer than the granularity.
 std::size_t round_to_class(std::size_t bytes, std::size_t granularity) {
@@ -25,15 +24,18 @@ std::size_t round_to_class(std::size_t bytes, std::size_t granularity) {
 }  // namespace
 
 MemorySource host_memory() {
-  const auto take = [](std::size_t bytes) -> void* {
-    const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
+  // From here on malloc, too, would ask the system for each block.
+  constexpr std::size_t kLeastInHugePages = std::size_t{128} << 10;
+  const auto large = std::make_shared<HugePageMemory>();
+  const auto take = [large](std::size_t bytes) -> void* {
+    if (bytes >= kLeastInHugePages) return large->take(bytes);
     void* block = nullptr;
-    if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
-    // Advice only: without huge pages the block works the same, with more page faults.
-    if (alignment == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-    return block;
+    return posix_memalign(&block, kCacheLine, bytes) == 0 ? block : nullptr;
   };
-  return {take, [](void* block) { std::free(block); }, kCacheLine};
+  const auto give_back = [large](void* block) {
+    large->has_given(block) ? large->give_back(block) : std::free(block);
+  };
+  return {take, give_back, kCacheLine};
 }
 
 MemorySource cuda_memory(int index) {

@@ -32,8 +32,8 @@ struct MemorySource {
   std::size_t granularity;
 };
 
-/// Host memory: aligned to a cache line, blocks of 2 MiB and more to 2 MiB with huge pages asked
-/// for.
+/// Host memory, aligned to a cache line; blocks of 128 KiB and more in huge pages where the system
+/// has them.
 MemorySource host_memory();
 
 /// Memory of CUDA device `index`.

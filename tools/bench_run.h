@@ -36,7 +36,7 @@ struct BenchResult {
   int threads = 1;                   ///< of each rank
   double flops = 0.0;                ///< of the matrix products of a step: see step_flops()
   double gemm_rate = 0.0;            ///< FLOP/s of a large matrix product
-  double memory_rate = 0.0;          ///< bytes/s of the sum of two large vectors into a third
+  double memory_rate = 0.0;          ///< bytes/s of adding one large vector to another
   double peak_bytes_per_rank = 0.0;  ///< the most in tensors at once
 
   /// Medians of the steps.
