@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include "tensor/error.h"
 
@@ -101,7 +103,10 @@ int run_program(const char* name, const std::function<void(Processes&)>& body) {
   std::fflush(stdout);
   if (processes) {
     processes->report(name, line);
-  } else if (started.rank == 0) {  // the others could not be asked
+  } else {
+    // The ranks cannot speak to each other. The launcher ends the job with the first that ends, so
+    // rank 0 gets the time to speak for all; who is still there then has a reason of its own.
+    if (started.rank > 0) std::this_thread::sleep_for(std::chrono::seconds(3));
     std::fprintf(stderr, "%s: error: %s\n", name, line.c_str());
   }
   return 1;
