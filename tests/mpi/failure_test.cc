@@ -103,5 +103,14 @@ TEST_F(FailureTest, AProgramWithoutMpiSaysSo) {
   EXPECT_THAT(result.out, Not(HasSubstr("cores, ")));
 }
 
+// The launcher ends the job with the first process that ends, which must not be one that is silent.
+TEST_F(FailureTest, AProgramWithoutMpiSaysSoThoughRankZeroIsLate) {
+  const std::string late = "test $OMPI_COMM_WORLD_RANK != 0 || sleep 1; exec " +
+                           tool_path("tests/mpi/ranks_without_mpi") + " cores";
+  const Result result = mpirun(4, "/bin/sh", {"-c", late}, folder_);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(count_of(result.err, "but it was built without MPI"), 1) << result.err;
+}
+
 }  // namespace
 }  // namespace shardgrad::tool_testing
