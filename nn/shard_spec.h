@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tensor/round_up.h"
 #include "tensor/shape.h"
 
 namespace shardgrad {
@@ -78,10 +79,7 @@ struct ShardSpec {
   // Extent of one segment on one rank.
   std::int64_t local_segment() const {
     const std::int64_t extent = global_shape[dim];
-    if (segments == 1) {
-      const std::int64_t part = (extent + size - 1) / size;
-      return (part + multiple - 1) / multiple * multiple;
-    }
+    if (segments == 1) return round_up(parts_of(extent, size), multiple);
     require(extent % (segments * size) == 0, "ShardSpec",
             "dim {} of {} does not split into {} segments over {} ranks; expected a multiple of {}",
             dim, global_shape.to_string(), segments, size, segments * size);

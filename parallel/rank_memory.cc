@@ -6,6 +6,7 @@
 #include "parallel/parallel_copy.h"
 #include "parallel/rank_reduce.h"
 #include "tensor/cuda/runtime.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 std::vector<const void*> fetch(Device device, DType dtype, const RankBuffers<const void*>& inputs,
                                std::int64_t count, Tensor& staging) {
   constexpr std::int64_t kAlignment = 16;  // elements: keeps every copy as aligned as the first
-  const std::int64_t stride = (count + kAlignment - 1) / kAlignment * kAlignment;
+  const std::int64_t stride = round_up(count, kAlignment);
   std::vector<const void*> local = inputs.data;
   const auto here = std::count(inputs.devices.begin(), inputs.devices.end(), device);
   const auto elsewhere = static_cast<std::int64_t>(local.size()) - here;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tensor/cuda/runtime.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad {
 namespace {
@@ -33,7 +34,7 @@ RankCall make_call(const char* name, const Tensor& tensor) {
 // share but the last a whole number of cache lines.
 std::int64_t share_begin(std::int64_t count, std::size_t element_bytes, int rank, int ranks) {
   const std::int64_t line = 64 / static_cast<std::int64_t>(element_bytes);
-  const std::int64_t lines = (count + line - 1) / line;
+  const std::int64_t lines = parts_of(count, line);
   return std::min(count, lines * rank / ranks * line);
 }
 

@@ -7,18 +7,17 @@
 
 #include "tensor/cuda/runtime.h"
 #include "tensor/huge_page_memory.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad {
 namespace {
-
-constexpr std::size_t kCacheLine = 64;
 
 // Eight classes per power of two, never finer than the granularity.
 std::size_t round_to_class(std::size_t bytes, std::size_t granularity) {
   std::size_t power = granularity * 8;
   while (power < bytes) power *= 2;
   const std::size_t step = std::max(power / 16, granularity);
-  return std::max((bytes + step - 1) / step * step, granularity);
+  return std::max(round_up(bytes, step), granularity);
 }
 
 }  // namespace
@@ -30,12 +29,12 @@ MemorySource host_memory() {
   const auto take = [large](std::size_t bytes) -> void* {
     if (bytes >= kLeastInHugePages) return large->take(bytes);
     void* block = nullptr;
-    return posix_memalign(&block, kCacheLine, bytes) == 0 ? block : nullptr;
+    return posix_memalign(&block, HugePageMemory::kAlignment, bytes) == 0 ? block : nullptr;
   };
   const auto give_back = [large](void* block) {
     large->has_given(block) ? large->give_back(block) : std::free(block);
   };
-  return {take, give_back, kCacheLine};
+  return {take, give_back, HugePageMemory::kAlignment};
 }
 
 MemorySource cuda_memory(int index) {

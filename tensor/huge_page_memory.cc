@@ -6,16 +6,13 @@
 #include <cstdint>
 #include <iterator>
 
+#include "tensor/round_up.h"
+
 namespace shardgrad {
 namespace {
 
-constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kRegion = std::size_t{64} << 20;
-
-std::size_t round_up(std::size_t bytes, std::size_t multiple) {
-  return (bytes + multiple - 1) / multiple * multiple;
-}
 
 }  // namespace
 
@@ -43,7 +40,7 @@ bool HugePageMemory::map_region(std::size_t bytes) {
 }
 
 void* HugePageMemory::take(std::size_t bytes) {
-  const std::size_t size = round_up(bytes, kCacheLine);
+  const std::size_t size = round_up(bytes, kAlignment);
   if (size < bytes) return nullptr;
   const auto fits = [size](const auto& piece) { return piece.second >= size; };
   auto found = std::find_if(free_.begin(), free_.end(), fits);

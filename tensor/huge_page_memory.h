@@ -12,6 +12,9 @@ namespace shardgrad {
 /// that no block has touched are not there, so a region costs what lies in it. Not thread-safe.
 class HugePageMemory {
  public:
+  /// Bytes of a cache line, to which blocks are aligned.
+  static constexpr std::size_t kAlignment = 64;
+
   HugePageMemory() = default;
   HugePageMemory(const HugePageMemory&) = delete;
   HugePageMemory& operator=(const HugePageMemory&) = delete;
@@ -19,7 +22,7 @@ class HugePageMemory {
   /// Gives all regions back to the system, with the blocks that are still taken.
   ~HugePageMemory();
 
-  /// A block of at least `bytes` > 0, aligned to a cache line: the first that fits. Null when the
+  /// A block of at least `bytes` > 0, aligned to kAlignment: the first that fits. Null when the
   /// system has no memory left.
   void* take(std::size_t bytes);
 

@@ -82,6 +82,10 @@ void print_result(const BenchCase& task, const BenchResult& result) {
              1e3 * step.forward, 1e3 * step.backward, 1e3 * step.optimizer);
   fmt::print("memory      {:.2f} GB per rank at most in tensors; {:.1f} GB/s measured here\n",
              result.peak_bytes_per_rank / 1e9, result.memory_rate / 1e9);
+  if (result.all_reduce_rate > 0.0) {
+    fmt::print("all_reduce  {:.1f} GB/s of a large vector, {:.0f} % of that of the memory\n",
+               result.all_reduce_rate / 1e9, 100.0 * result.all_reduce_rate / result.memory_rate);
+  }
   print_operations(task, result);
 }
 
@@ -135,6 +139,7 @@ nlohmann::ordered_json to_json(const BenchCase& task, const BenchResult& result)
           {"flops", result.flops},
           {"gemm_flops_per_second", result.gemm_rate},
           {"memory_bytes_per_second", result.memory_rate},
+          {"all_reduce_bytes_per_second", result.all_reduce_rate},
           {"peak_bytes_per_rank", result.peak_bytes_per_rank},
           {"operations", operations}};
 }

@@ -1,11 +1,12 @@
 #include "tools/bench_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <iostream>
-#include <limits>
 #include <string>
 
 #include "tensor/allocator.h"
@@ -13,6 +14,7 @@
 #include "tensor/kernels/random.h"
 #include "tensor/matmul_precision.h"
 #include "tensor/parallel_for.h"
+#include "tools/fastest_seconds.h"
 #include "tools/gemm_rate.h"
 #include "tools/layout_options.h"
 
@@ -25,25 +27,38 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// A vector of float32 for each rank; those of all ranks together have the bytes of the cache that
+// the cores share, or more: two such sets do not fit into it.
+Tensor large_vector(Communicator& world, Device device) {
+  constexpr std::int64_t kMiB = 1 << 20;
+  const std::int64_t bytes =
+      device.type == DeviceType::Cuda
+          ? 256 * kMiB
+          : std::max<std::int64_t>(64 * kMiB, sysconf(_SC_LEVEL3_CACHE_SIZE));
+  Tensor vector = Tensor::empty({bytes / 4 / world.world_size()}, DType::Float32, device);
+  kernels::fill_uniform(vector, {1, 3}, 0, 0.0, 1.0);
+  return vector;
+}
+
 // Bytes per second of a += b on every rank at once, all ranks together: the best of several. In
 // place, since what is written elsewhere is read first by a processor, unseen, and makes the rate
 // lower than that of the optimizer.
 double memory_bytes_per_second(Communicator& world, Device device) {
-  const std::int64_t count = (device.type == DeviceType::Cuda ? 256 : 64) << 20;
-  const std::int64_t own = count / 4 / world.world_size();
-  Tensor a = Tensor::empty({own}, DType::Float32, device), b = Tensor::empty_like(a);
-  for (Tensor* tensor : {&a, &b}) kernels::fill_uniform(*tensor, {1, 3}, 0, 0.0, 1.0);
-  double best = std::numeric_limits<double>::infinity();
-  for (int repeat = 0; repeat < 8; ++repeat) {
-    wait_for(device);
-    world.barrier();
-    const auto start = Clock::now();
-    kernels::add(a, b, a);
-    wait_for(device);
-    world.barrier();
-    best = std::min(best, seconds_since(start));
-  }
-  return 3.0 * 4.0 * static_cast<double>(own) * world.world_size() / best;
+  Tensor a = large_vector(world, device);
+  const Tensor b = large_vector(world, device);
+  const double best = fastest_seconds(world, device, 8, [&] { kernels::add(a, b, a); });
+  return 3.0 * 4.0 * static_cast<double>(a.numel()) * world.world_size() / best;
+}
+
+// Bytes per second of all_reduce, of which each rank reads its vectors once and writes them once,
+// all ranks together: the best of several.
+double all_reduce_bytes_per_second(Communicator& world, Device device) {
+  Tensor a = large_vector(world, device), b = large_vector(world, device);
+  const double best = fastest_seconds(world, device, 8, [&] {
+    world.all_reduce(a);
+    world.all_reduce(b);
+  });
+  return 2.0 * 2.0 * 4.0 * static_cast<double>(a.numel()) * world.world_size() / best;
 }
 
 Tensor random_ids(const BenchCase& task, const char* name) {
@@ -153,10 +168,13 @@ void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, C
   // What the machine can do, before the steps and after them: it may be busy with something else
   // now and then, so the fastest of many counts.
   struct {
-    double memory = 0.0, gemm = 0.0;
+    double memory = 0.0, all_reduce = 0.0, gemm = 0.0;
   } rates;
   const auto measure_rates = [&] {
     rates.memory = std::max(rates.memory, memory_bytes_per_second(world, device));
+    if (world.world_size() > 1) {
+      rates.all_reduce = std::max(rates.all_reduce, all_reduce_bytes_per_second(world, device));
+    }
     rates.gemm = std::max(rates.gemm, gemm_flops_per_second(world, dtype_of(task.device), device,
                                                             large_gemm_size(device), 8));
   };
@@ -169,6 +187,7 @@ void run_rank(const BenchCase& task, const BenchRounds& rounds, Device device, C
   result.flops = step_flops(task.model, task.batch_size, task.seq_len);
   result.gemm_rate = rates.gemm;
   result.memory_rate = rates.memory;
+  result.all_reduce_rate = rates.all_reduce;
 }
 
 }  // namespace

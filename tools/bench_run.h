@@ -37,6 +37,7 @@ struct BenchResult {
   double flops = 0.0;                ///< of the matrix products of a step: see step_flops()
   double gemm_rate = 0.0;            ///< FLOP/s of a large matrix product
   double memory_rate = 0.0;          ///< bytes/s of adding one large vector to another
+  double all_reduce_rate = 0.0;      ///< bytes/s read and written for one; 0: there is one rank
   double peak_bytes_per_rank = 0.0;  ///< the most in tensors at once
 
   /// Medians of the steps.

@@ -1,14 +1,12 @@
 #include "tools/gemm_rate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "tensor/allocator.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/random.h"
-#include "tools/device_options.h"
+#include "tools/fastest_seconds.h"
 
 namespace shardgrad {
 namespace {
@@ -20,18 +18,7 @@ double fastest_product(Communicator& world, DType dtype, Device device, std::int
          c = Tensor::empty_like(a);
   kernels::fill_normal(a, {1, 1}, 0, 0.0, 1.0);
   kernels::fill_normal(b, {1, 2}, 0, 0.0, 1.0);
-  double best = std::numeric_limits<double>::infinity();
-  for (int repeat = 0; repeat < repeats; ++repeat) {
-    wait_for(device);
-    world.barrier();
-    const auto start = std::chrono::steady_clock::now();
-    kernels::gemm(a, b, Tensor(), c, false);
-    wait_for(device);
-    world.barrier();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::min(best, seconds.count());
-  }
-  return best;
+  return fastest_seconds(world, device, repeats, [&] { kernels::gemm(a, b, Tensor(), c, false); });
 }
 
 }  // namespace

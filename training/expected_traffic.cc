@@ -1,6 +1,7 @@
 #include "training/expected_traffic.h"
 
 #include "parallel/sharding.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad {
 namespace {
@@ -30,8 +31,6 @@ LocalElements local_elements(const GPTConfig& config, std::int64_t tp) {
 void add(CollectiveCount& count, std::int64_t calls, std::int64_t bytes) {
   count = count + CollectiveCount{calls, calls * bytes};
 }
-
-std::int64_t divided_up(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
 
 CommunicationStats of_tensor_parallelism(const GPTConfig& config, const TrainingLayout& layout,
                                          const BatchShape& batch, DType dtype) {
@@ -68,8 +67,8 @@ CommunicationStats of_data_parallelism(const GPTConfig& config, const TrainingLa
   const auto bytes = static_cast<std::int64_t>(size_of(dtype)),
              accumulator = static_cast<std::int64_t>(size_of(accumulation_dtype(dtype)));
   const LocalElements elements = local_elements(config, layout.tensor_parallel);
-  const std::int64_t buckets = divided_up(elements.matrices * accumulator, layout.bucket_bytes) +
-                               divided_up(elements.vectors * accumulator, layout.bucket_bytes);
+  const std::int64_t buckets = parts_of(elements.matrices * accumulator, layout.bucket_bytes) +
+                               parts_of(elements.vectors * accumulator, layout.bucket_bytes);
   CommunicationStats stats;
   const CollectiveCount gradients{buckets, elements.all() * accumulator};
   if (layout.zero_stage == 1) {

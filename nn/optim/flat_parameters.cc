@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tensor/round_up.h"
+
 namespace shardgrad {
 namespace {
 
@@ -9,15 +11,11 @@ bool is_decayed(const NamedParameter& entry) {
   return entry.parameter->variable.shape().rank() > 1;
 }
 
-std::int64_t rounded_up(std::int64_t count, std::int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
-
 // The elements that a parameter takes up: whole cache lines.
 std::int64_t padded_numel(const NamedParameter& entry) {
   const Tensor& value = entry.parameter->variable.value();
   const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(value.dtype()));
-  return rounded_up(value.numel(), line);
+  return round_up(value.numel(), line);
 }
 
 // Where a parameter stands among the others.
@@ -40,7 +38,7 @@ FlatParameters::FlatParameters(std::vector<NamedParameter> parameters, std::int6
       ranges_.push_back({total, total + padded_numel(entry)});
       total = ranges_.back().end;
     }
-    total = rounded_up(total, region_multiple);
+    total = round_up(total, region_multiple);
     if (decayed) decayed_numel_ = total;
   }
   const Tensor& first = parameters_.front().parameter->variable.value();

@@ -3,6 +3,7 @@
 
 #include "tensor/cuda/device_math.cuh"
 #include "tensor/cuda/launch.cuh"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cuda {
 
@@ -82,8 +83,8 @@ void sum_columns(const char* name, std::int64_t rows, std::int64_t columns, cons
   constexpr std::int64_t kMostChunks = 128;
   constexpr std::int64_t kFewestRows = 8 * kRowsOfBlock;  // of a chunk, unless there are no more
   const std::int64_t wanted = max(std::int64_t{1}, min(kMostChunks, rows / kFewestRows));
-  const std::int64_t rows_per_chunk = max(std::int64_t{1}, (rows + wanted - 1) / wanted);
-  const std::int64_t chunks = (rows + rows_per_chunk - 1) / rows_per_chunk;
+  const std::int64_t rows_per_chunk = max(std::int64_t{1}, parts_of(rows, wanted));
+  const std::int64_t chunks = parts_of(rows, rows_per_chunk);
   Tensor partial = Tensor::empty({chunks, N, columns}, accumulator, device);
   const PartialSums<A, N> sums{device_data<A>(partial), columns};
   const StoreTotals<A, N, Store> totals{store};

@@ -3,6 +3,7 @@
 
 #include "tensor/cuda/device_math.cuh"
 #include "tensor/cuda/launch.cuh"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cuda {
 
@@ -11,7 +12,7 @@ inline constexpr int kElementThreads = 256;
 /// Blocks of kElementThreads for `count` pieces of work; the threads stride over what is beyond.
 inline unsigned element_blocks(std::int64_t count) {
   constexpr std::int64_t kMostBlocks = 4096;  // some waves of any GPU
-  const std::int64_t blocks = (count + kElementThreads - 1) / kElementThreads;
+  const std::int64_t blocks = parts_of(count, kElementThreads);
   return static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
 }
 

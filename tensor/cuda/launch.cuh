@@ -8,6 +8,7 @@
 
 #include "tensor/cuda/runtime.h"
 #include "tensor/error.h"
+#include "tensor/round_up.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad::cuda {
@@ -24,7 +25,7 @@ inline void check(cudaError_t result, const char* what) {
 
 /// The blocks of `threads` that `count` items need.
 inline unsigned blocks_for(std::int64_t count, std::int64_t threads) {
-  return static_cast<unsigned>((count + threads - 1) / threads);
+  return static_cast<unsigned>(parts_of(count, threads));
 }
 
 /// Runs kernel(arguments...) on `grid` blocks of `block` threads with `shared_bytes` of dynamic

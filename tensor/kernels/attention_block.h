@@ -14,6 +14,7 @@
 #include "tensor/kernels/lane_reduce.h"
 #include "tensor/kernels/small_products.h"
 #include "tensor/kernels/vector_math.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 

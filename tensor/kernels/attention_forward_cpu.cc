@@ -1,5 +1,6 @@
 #include "tensor/kernels/attention_block.h"
 #include "tensor/parallel_for.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 namespace {

@@ -2,6 +2,7 @@
 #include "tensor/kernels/attention_panels.h"
 #include "tensor/kernels/cached_attention.h"
 #include "tensor/parallel_for.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -91,7 +92,7 @@ void cached_attention(const Tensor& qkv, const Tensor& cache, const CachedAttent
     using T = decltype(type);
     const std::int64_t width = shape.heads * shape.head_dim;
     const std::int64_t most_queries = std::min(kAttentionBlock, shape.queries);
-    const std::int64_t blocks = (shape.queries + kAttentionBlock - 1) / kAttentionBlock;
+    const std::int64_t blocks = parts_of(shape.queries, kAttentionBlock);
     const T* const input = qkv.data<T>();
     const T* const cached = cache.data<T>();
     T* const output = out.data<T>();

@@ -7,6 +7,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/kernels/element_loops.h"
+#include "tensor/round_up.h"
 #include "tensor/tensor.h"
 
 namespace shardgrad::cpu {
@@ -109,8 +110,8 @@ template <class A, class Out, class Term, class FetchAhead>
 void sum_columns(std::int64_t rows, std::int64_t columns, const Term& term,
                  const FetchAhead& fetch_ahead, Out* out, bool accumulate) {
   constexpr std::int64_t kBlock = 128;
-  const std::int64_t blocks = std::max<std::int64_t>((rows + kBlock - 1) / kBlock, 1);
-  const std::int64_t tiles = (columns + kColumnsOfTile - 1) / kColumnsOfTile;
+  const std::int64_t blocks = std::max<std::int64_t>(parts_of(rows, kBlock), 1);
+  const std::int64_t tiles = parts_of(columns, kColumnsOfTile);
   Tensor partial_sums = Tensor::empty({blocks, columns}, DType::Float64);
   double* const partial = partial_sums.data<double>();
   parallel_rows(blocks * tiles, kBlock * kColumnsOfTile, [&](std::int64_t index) {

@@ -6,6 +6,7 @@
 #include "tensor/kernels/copy.h"
 #include "tensor/kernels/strided_loop.h"
 #include "tensor/parallel_for.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -90,7 +91,7 @@ void copy_transposing(const From* source, To* destination, const StridedLoop& lo
   const int column_dim = loop.rank - 1;
   const std::int64_t rows = loop.extents[row_dim];
   const std::int64_t columns = loop.extents[column_dim];
-  const std::int64_t strips = (rows + kTile - 1) / kTile;
+  const std::int64_t strips = parts_of(rows, kTile);
   const std::int64_t grain = kGrain / (kTile * columns) + 1;
   parallel_for(steps_of(loop, row_dim) * strips, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index) {

@@ -1,5 +1,6 @@
 #include "tensor/cuda/elements.cuh"
 #include "tensor/kernels/embedding.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cuda {
 namespace {
@@ -45,7 +46,7 @@ __global__ void scan_kernel(std::int64_t rows, const std::int32_t* counts, std::
                             std::int32_t* cursors) {
   __shared__ std::int32_t sums[kScanThreads];
   const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t run = (rows + kScanThreads - 1) / kScanThreads;
+  const std::int64_t run = parts_of(rows, kScanThreads);
   const std::int64_t first = min(thread * run, rows);
   const std::int64_t last = min(first + run, rows);
   std::int32_t own = 0;

@@ -7,6 +7,7 @@
 #include "tensor/kernels/lane_reduce.h"
 #include "tensor/kernels/layer_norm.h"
 #include "tensor/kernels/vector_math.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 
@@ -56,7 +57,7 @@ void layer_norm_backward(const Tensor& x, const Tensor& gamma, const Tensor& mea
   // The parameters' sums are made block by block and then over the blocks, whose size does not
   // depend on the number of threads.
   constexpr std::int64_t kBlock = 64;
-  const std::int64_t blocks = (rows + kBlock - 1) / kBlock;
+  const std::int64_t blocks = parts_of(rows, kBlock);
   Tensor partial_sums = Tensor::empty({blocks, 2, columns}, DType::Float64);
   double* const partial = partial_sums.data<double>();
   dispatch_floating(x.dtype(), kName, [&](auto type) {

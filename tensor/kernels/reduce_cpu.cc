@@ -5,6 +5,7 @@
 #include "tensor/kernels/lane_reduce.h"
 #include "tensor/kernels/reduce.h"
 #include "tensor/parallel_for.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
 namespace {
@@ -18,8 +19,8 @@ constexpr std::int64_t kMinChunk = 16384;
 template <class PartialResult, class Combine>
 double reduce_chunks(std::int64_t count, const PartialResult& partial_result,
                      const Combine& combine) {
-  const std::int64_t chunk = std::max(kMinChunk, (count + kMaxChunks - 1) / kMaxChunks);
-  const std::int64_t chunks = (count + chunk - 1) / chunk;
+  const std::int64_t chunk = std::max(kMinChunk, parts_of(count, kMaxChunks));
+  const std::int64_t chunks = parts_of(count, chunk);
   std::array<double, kMaxChunks> partial;
   parallel_for(chunks, 2, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index) {

@@ -9,18 +9,14 @@
 #include "tensor/kernels/gemm_problem.h"
 #include "tensor/kernels/row_order.h"
 #include "tensor/parallel_for.h"
+#include "tensor/round_up.h"
 
 namespace shardgrad::cpu {
-
-/// The number of parts of at most `most` that `count` makes.
-inline std::int64_t parts_of(std::int64_t count, std::int64_t most) {
-  return (count + most - 1) / most;
-}
 
 /// The length of equal parts of `count`, a multiple of `unit`, with at most `most`, itself such a
 /// multiple, in each; the last may be shorter.
 inline std::int64_t equal_parts(std::int64_t count, std::int64_t most, std::int64_t unit) {
-  return parts_of(parts_of(count, parts_of(count, most)), unit) * unit;
+  return round_up(parts_of(count, parts_of(count, most)), unit);
 }
 
 /// A matrix cut into blocks of `rows` x `columns`, counted down the first columns, then down the

@@ -45,10 +45,6 @@ template <class T, class V>
   *reinterpret_cast<VectorOfElements<T>*>(to) = vector;
 }
 
-inline std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
-
 /// A [rows, depth] factor of a product, element (row, k) at row * row_step + k * depth_step.
 template <class T>
 struct LeftFactor {

@@ -105,6 +105,20 @@ TEST_F(ProgramsTest, BenchWritesItsNumbers) {
   EXPECT_EQ(flops, 6.0 * (2 * 12 * 128 * 128 + 256 * 128) * 64);
 }
 
+TEST_F(ProgramsTest, BenchMeasuresWhatConnectsTheRanks) {
+  for (const char* layout : {"--tp=1", "--tp=2"}) {
+    const Result result = run("bench",
+                              {"--preset=nano", "--n-layers=1", "--batch-size=2", "--seq-len=32",
+                               "--steps=1", "--warmup=1", layout, "--json=bench.json"},
+                              folder_);
+    EXPECT_EQ(result.status, 0) << result.err;
+    const nlohmann::json file = nlohmann::json::parse(content(folder_ + "/bench.json"));
+    const bool several = layout == std::string("--tp=2");
+    EXPECT_EQ(file["results"][0]["all_reduce_bytes_per_second"].get<double>() > 0.0, several);
+    EXPECT_EQ(result.out.find("\nall_reduce  ") != std::string::npos, several) << result.out;
+  }
+}
+
 TEST_F(ProgramsTest, BenchSuiteChoosesItsShapes) {
   const Result result = run("bench", {"--suite", "--tp=2"}, folder_);
   EXPECT_EQ(result.status, 1);
