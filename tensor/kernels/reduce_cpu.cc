@@ -61,7 +61,10 @@ void sum_of_squares(const Tensor& x, Tensor& out) {
     constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T)), kAhead = 64 * kLine;
     // Not inlined at once, a function that only fetches is taken for one without effect.
     const auto fetch_ahead = [=](std::int64_t i) __attribute__((always_inline)) {
-      for (std::int64_t n = 0; n < kLanes; n += kLine) __builtin_prefetch(data + i + kAhead + n);
+      // Into the second cache, since the first waits for few lines at a time.
+      for (std::int64_t n = 0; n < kLanes; n += kLine) {
+        __builtin_prefetch(data + i + kAhead + n, 0, 2);
+      }
     };
     *out.data<double>() = reduce_chunks(
         x.numel(),
