@@ -28,8 +28,8 @@ bool HugePageMemory::map_region(std::size_t bytes) {
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) return false;
   char* const start = static_cast<char*>(mapping);
-  const std::size_t before =
-      (kHugePage - reinterpret_cast<std::uintptr_t>(start) % kHugePage) % kHugePage;
+  const auto address = reinterpret_cast<std::uintptr_t>(start);
+  const std::size_t before = round_up(address, kHugePage) - address;
   if (before > 0) munmap(start, before);
   munmap(start + before + size, kHugePage - before);
   // Advice only: without huge pages a region works the same, but slower.
